@@ -1,0 +1,1 @@
+"""The tile and entity server."""

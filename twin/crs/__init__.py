@@ -1,0 +1,1 @@
+"""Reference systems: horizontal, vertical, local frames and grid codes. The only home of pyproj."""

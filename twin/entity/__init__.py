@@ -1,0 +1,1 @@
+"""Entities: identifiers and the index that finds them."""

@@ -1,0 +1,1 @@
+"""Ragged polygons and meshes as arrays."""

@@ -1,0 +1,1 @@
+"""glTF binary content with mesh features and structural metadata."""

@@ -1,0 +1,1 @@
+"""Typed 3D metadata: schemas and binary property tables."""

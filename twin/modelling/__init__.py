@@ -1,0 +1,1 @@
+"""From entities to geometry per level of detail."""

@@ -1,0 +1,1 @@
+"""Tileset stores and releases."""

@@ -1,0 +1,1 @@
+"""3D Tiles 1.1 trees and their encodings."""
