@@ -1,0 +1,204 @@
+"""WKB columns to shapely arrays: plane, linear, surfaces where possible, and a reason where a record is damaged."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import shapely
+from numpy.typing import NDArray
+
+Geometries = NDArray[np.object_]
+Floats = NDArray[np.float64]
+
+#: OGC 06-103r4 table 7: the base type codes GEOS cannot read.
+_CURVED: Final = np.array([8, 9, 10, 11, 12, 13, 14])
+_PATCHED: Final = np.array([15, 16, 17])
+_EWKB_Z: Final = 0x80000000
+_EWKB_M: Final = 0x40000000
+#: Polyhedral surface and TIN are laid out like a multipolygon, a triangle like a polygon.
+_PATCH_CONTAINER: Final = {15: 6, 16: 6, 17: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One block of decoded geometry.
+
+    Attributes:
+        geometry: (n,) shapely geometries, 2D and linear; None where the source has null or cannot be decoded.
+        z_min, z_max: (n,) lowest and highest Z in the units of the source, NaN where the geometry is 2D.
+        failed: Rows whose record is damaged.
+        curved: How many rows were linearised.
+        patched: How many polyhedral surfaces, TINs and triangles were projected to their footprint.
+    """
+
+    geometry: Geometries
+    z_min: Floats
+    z_max: Floats
+    failed: tuple[int, ...]
+    curved: int = 0
+    patched: int = 0
+
+
+def decode(column: pa.Array, linearise: Callable[[NDArray[np.int64]], list[bytes | None]]) -> Decoded:
+    """Decodes a binary column of WKB (ISO, EWKB or mixed).
+
+    Args:
+        column: (n,) binary array.
+        linearise: Gives the linear WKB of the curved rows it is asked for (row numbers in the block).
+
+    Returns:
+        Geometries with their Z range; damaged records do not stop the others.
+    """
+    kinds = base_types(column)
+    values = column.to_numpy(zero_copy_only=False)
+    curved = np.flatnonzero(np.isin(kinds, _CURVED))
+    patched = np.flatnonzero(np.isin(kinds, _PATCHED))
+    if len(curved) or len(patched):
+        values = values.copy()
+        if len(curved):
+            values[curved] = np.array([*linearise(curved), None], dtype=object)[:-1]
+        for row in patched:
+            values[row] = patches_to_multipolygon(values[row])
+    geometry, failed = _from_wkb(values)
+    return finish(geometry, failed, curved=len(curved), patched=patched)
+
+
+def finish(
+    geometry: Geometries, failed: tuple[int, ...] = (), curved: int = 0, patched: NDArray[np.int64] | None = None
+) -> Decoded:
+    """Drops Z and M (keeping the range of Z), joins patches, takes surfaces out of collections."""
+    z_min, z_max = z_range(geometry)
+    has_z = shapely.has_z(geometry)
+    if has_z.any():
+        geometry = np.where(has_z, shapely.force_2d(geometry), geometry)
+    if patched is not None and len(patched):
+        joined = [shapely.union_all(shapely.get_parts(geometry[row : row + 1])) for row in patched]
+        geometry[patched] = np.array([*joined, None], dtype=object)[:-1]
+    collections = np.flatnonzero(shapely.get_type_id(geometry) == shapely.GeometryType.GEOMETRYCOLLECTION)
+    for row in collections:
+        geometry[row] = surfaces_of(geometry[row])
+    return Decoded(geometry, z_min, z_max, failed, curved, 0 if patched is None else len(patched))
+
+
+def base_types(column: pa.Array) -> NDArray[np.int64]:
+    """Type codes of a WKB column without reading the records.
+
+    Returns:
+        (n,) code 1 to 17 without its Z and M parts; -1 for null, 0 for a record too short to have one.
+    """
+    width = np.int64 if pa.types.is_large_binary(column.type) else np.int32
+    _, offsets_buffer, data_buffer = column.buffers()
+    kinds = np.full(len(column), -1, dtype=np.int64)
+    if len(column) == 0 or data_buffer is None:
+        return kinds
+    offsets = np.frombuffer(offsets_buffer, dtype=width)[column.offset : column.offset + len(column) + 1].astype(
+        np.int64
+    )
+    valid = column.is_valid().to_numpy(zero_copy_only=False)
+    readable = valid & (np.diff(offsets) >= 5)
+    data = np.frombuffer(data_buffer, dtype=np.uint8)
+    kinds[valid] = 0
+    start = offsets[:-1][readable]
+    octets = data[start[:, None] + np.arange(5)]
+    little = octets[:, 0] == 1
+    code = np.where(little, octets[:, 1:5].copy().view("<u4")[:, 0], octets[:, 1:5].copy().view(">u4")[:, 0])
+    kinds[readable] = (code & 0x0FFFFFFF) % 1000
+    return kinds
+
+
+def patches_to_multipolygon(record: bytes) -> bytes | None:
+    """Rewrites a polyhedral surface, TIN or triangle as the multipolygon or polygon of the same layout.
+
+    OGC 06-103r4 gives all of them rings in polygon layout, so only the type codes change.
+    """
+    out = bytearray(record)
+    try:
+        code, order = _retype(out, 0)
+        if (code & 0x0FFFFFFF) % 1000 == 6:
+            (count,) = struct.unpack_from(order + "I", out, 5)
+            at = 9
+            for _ in range(count):
+                inner, inner_order = _retype(out, at)
+                at = _skip_polygon(out, at, inner, inner_order)
+    except (struct.error, IndexError):
+        return None
+    return bytes(out)
+
+
+def _retype(out: bytearray, at: int) -> tuple[int, str]:
+    order = "<" if out[at] == 1 else ">"
+    (code,) = struct.unpack_from(order + "I", out, at + 1)
+    base = (code & 0x0FFFFFFF) % 1000
+    new = code - base + _PATCH_CONTAINER.get(base, base)
+    struct.pack_into(order + "I", out, at + 1, new)
+    return new, order
+
+
+def _skip_polygon(out: bytearray, at: int, code: int, order: str) -> int:
+    thousands = (code & 0x0FFFFFFF) // 1000
+    dimensions = {0: 2, 1: 3, 2: 3, 3: 4}[thousands] + bool(code & _EWKB_Z) + bool(code & _EWKB_M)
+    (rings,) = struct.unpack_from(order + "I", out, at + 5)
+    at += 9
+    for _ in range(rings):
+        (points,) = struct.unpack_from(order + "I", out, at)
+        at += 4 + points * dimensions * 8
+    return at
+
+
+def _from_wkb(values: Geometries) -> tuple[Geometries, tuple[int, ...]]:
+    wanted = np.not_equal(values, None)
+    try:
+        geometry = shapely.from_wkb(values, on_invalid="ignore")
+    except (NotImplementedError, shapely.GEOSException, ValueError, TypeError):
+        geometry = np.array([*map(_one_from_wkb, values), None], dtype=object)[:-1]
+    failed = np.flatnonzero(wanted & shapely.is_missing(geometry))
+    return geometry, tuple(int(row) for row in failed)
+
+
+def _one_from_wkb(value: bytes | None) -> Any:
+    try:
+        return shapely.from_wkb(value, on_invalid="ignore")
+    except (NotImplementedError, shapely.GEOSException, ValueError, TypeError):
+        return None
+
+
+def z_range(geometry: Geometries) -> tuple[Floats, Floats]:
+    """Lowest and highest Z of each geometry.
+
+    Returns:
+        Two (n,) arrays, NaN where a geometry is 2D, null or has no finite Z.
+    """
+    low = np.full(len(geometry), np.nan)
+    high = np.full(len(geometry), np.nan)
+    rows = np.flatnonzero(shapely.has_z(geometry))
+    if len(rows) == 0:
+        return low, high
+    xyz, owner = shapely.get_coordinates(geometry[rows], include_z=True, return_index=True)
+    z = xyz[:, 2]
+    finite = np.isfinite(z)
+    z, owner = z[finite], owner[finite]
+    first = np.flatnonzero(np.diff(owner, prepend=-1))
+    if len(first):
+        low[rows[owner[first]]] = np.minimum.reduceat(z, first)
+        high[rows[owner[first]]] = np.maximum.reduceat(z, first)
+    return low, high
+
+
+def surfaces_of(collection: Any) -> Any:
+    """The polygons of a geometry collection as one (multi)polygon; the collection itself where it has none."""
+    parts = list(shapely.get_parts(collection))
+    polygons = []
+    while parts:
+        part = parts.pop(0)
+        if part.geom_type == "GeometryCollection" or part.geom_type == "MultiPolygon":
+            parts[:0] = list(shapely.get_parts(part))
+        elif part.geom_type == "Polygon" and not part.is_empty:
+            polygons.append(part)
+    if not polygons:
+        return collection
+    return polygons[0] if len(polygons) == 1 else shapely.multipolygons(polygons)
