@@ -1,0 +1,312 @@
+"""Everything that can be wrong with a `twin.toml`, found in one go and said with line, allowed values and nearest key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipelines.project_keys import GROUND_MODELS, HEIGHT_MODELS, KEYS, allowed_in, key_names, model_at, toml_text
+from pipelines.toml_position import Place
+from twin.errors import CrsError
+
+#: How a blank begins that `twin init` could not fill.
+BLANK = "FILL-ME"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with the file: where, and what to do about it in one sentence."""
+
+    place: Place
+    text: str
+
+
+def dotted(place: Place) -> str:
+    """Writes a place as people do: `source[1].height[0].unit` (counted from 1)."""
+    text = ""
+    for step in place:
+        text += f"[{step + 1}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def blanks(raw: object, place: Place = ()) -> Iterator[Problem]:
+    """Finds the blanks that are still to be filled in."""
+    if isinstance(raw, str) and raw.lstrip().upper().startswith(BLANK):
+        rest = raw.lstrip()[len(BLANK) :].lstrip(" :").strip()
+        yield Problem(place, f"is a blank that only you can fill in: {rest or 'write the value'}")
+    elif isinstance(raw, dict):
+        for key, value in raw.items():
+            yield from blanks(value, (*place, key))
+    elif isinstance(raw, list):
+        for number, value in enumerate(raw):
+            yield from blanks(value, (*place, number))
+
+
+def from_pydantic(error: ValidationError, raw: dict[str, Any]) -> Iterator[Problem]:
+    """Turns pydantic's findings into problems at places of the file."""
+    for detail in error.errors(include_url=False, include_context=True):
+        place = _place(detail["loc"], raw)
+        if not _under_blank(place, raw):
+            yield Problem(place, _say(detail, place, raw))
+
+
+def _place(loc: tuple[int | str, ...], raw: dict[str, Any]) -> Place:
+    """Drops the steps pydantic adds for members of unions; the rest is a place in the file."""
+    if len(loc) > 4 and loc[0] == "source" and loc[2] in ("height", "ground"):
+        loc = (*loc[:4], *loc[5:])
+    value: Any = raw
+    place: Place = ()
+    for step in loc:
+        if isinstance(value, dict):
+            value = value.get(str(step))
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            break
+        place += (step,)
+    return place[:-1] if place and place[-1] == "[key]" else place
+
+
+def _under_blank(place: Place, raw: Any) -> bool:
+    value = value_at(raw, place)
+    return isinstance(value, str) and value.lstrip().upper().startswith(BLANK)
+
+
+def value_at(raw: Any, place: Place) -> Any:
+    """The value at a place of the parsed file, None where there is none."""
+    for step in place:
+        if isinstance(raw, dict):
+            raw = raw.get(step)
+        elif isinstance(raw, list) and isinstance(step, int) and step < len(raw):
+            raw = raw[step]
+        else:
+            return None
+    return raw
+
+
+def _say(detail: ErrorDetails, place: Place, raw: dict[str, Any]) -> str:
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return _unknown_key(place, raw)
+    if kind == "missing":
+        return f"is missing; allowed: {_allowed(place, raw)}"
+    if kind == "union_tag_not_found":
+        return f"has no `from`; allowed: {_tags(place)}"
+    if kind == "union_tag_invalid":
+        return _wrong_choice(value_at(raw, (*place, "from")), _tag_list(place), "`from` is")
+    if kind == "literal_error":
+        return _wrong_literal(place, raw)
+    return f"{_wrong(detail, value_at(raw, place))}; allowed: {_allowed(place, raw)}"
+
+
+def _unknown_key(place: Place, raw: dict[str, Any]) -> str:
+    model = model_at(place[:-1], raw)
+    valid = key_names(model) if model is not None else []
+    text = f"is not a known key; allowed: {', '.join(valid)}" if valid else "is not a known key"
+    near = _nearest(str(place[-1]), valid)
+    if near:
+        return f'{text}; did you mean "{near}"?'
+    elsewhere = [key.dotted for key in KEYS if key.dotted.rsplit(".", 1)[-1] == place[-1]]
+    return f"{text}; it belongs to `{elsewhere[0].rsplit('.', 1)[0]}`" if elsewhere else text
+
+
+def _wrong_literal(place: Place, raw: dict[str, Any]) -> str:
+    return _wrong_choice(value_at(raw, place), _literals(place, raw), "is")
+
+
+def _wrong_choice(value: object, allowed: list[str], words: str) -> str:
+    text = f"{words} {_show(value)}; allowed: {' | '.join(toml_text(item) for item in allowed)}"
+    near = _nearest(str(value), allowed)
+    return f'{text}; did you mean "{near}"?' if near else text
+
+
+def _literals(place: Place, raw: dict[str, Any]) -> list[str]:
+    while place and isinstance(place[-1], int):
+        place = place[:-1]
+    model = model_at(place[:-1], raw)
+    info = model.model_fields.get(_attribute(model, str(place[-1]))) if model else None
+    return [str(value) for value in _deep_literals(info.annotation)] if info else []
+
+
+def _deep_literals(annotation: Any) -> Iterator[Any]:
+    for part in get_args(annotation):
+        if isinstance(part, str):
+            yield part
+        else:
+            yield from _deep_literals(part)
+
+
+def _attribute(model: type[BaseModel], key: str) -> str:
+    return next((name for name, info in model.model_fields.items() if (info.alias or name) == key), key)
+
+
+def _allowed(place: Place, raw: dict[str, Any]) -> str:
+    at = place
+    while at and isinstance(at[-1], int):
+        at = at[:-1]
+    for table in (at[:-1], at[:-2]):  # a value inside `by_class` is described by the table around it
+        model = model_at(table, raw)
+        key = str(at[len(table)]) if len(at) > len(table) else ""
+        info = model.model_fields.get(_attribute(model, key)) if model else None
+        if info is not None:
+            return f"{allowed_in(info.annotation, info.metadata)} ({info.description})"
+    return "a table"
+
+
+def _tag_list(place: Place) -> list[str]:
+    return list(HEIGHT_MODELS if place[2:3] == ("height",) else GROUND_MODELS)
+
+
+def _tags(place: Place) -> str:
+    return " | ".join(toml_text(tag) for tag in _tag_list(place))
+
+
+_KIND = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a table"}
+
+
+def _wrong(detail: ErrorDetails, value: object) -> str:
+    kind = detail["type"]
+    if kind == "finite_number":
+        return f"is {value}, which is not a finite number"
+    if kind.endswith("_type") or kind in ("int_from_float", "dict_type"):
+        return f"is {_KIND.get(type(value), 'a date or time')}"
+    if kind in ("string_too_short", "too_short"):
+        return "is empty"
+    return f"is {_show(value)}"
+
+
+def _show(value: object) -> str:
+    text = toml_text(value) if isinstance(value, str | int | float) else _KIND.get(type(value), "something else")
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _nearest(word: str, words: Iterable[str]) -> str | None:
+    by_lower = {item.lower(): item for item in words}
+    found = difflib.get_close_matches(word.lower().replace("-", "_"), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def relations(raw: dict[str, Any]) -> Iterator[Problem]:
+    """Checks what must hold between keys; tolerates a file whose single values are wrong."""
+    project = raw.get("project")
+    if isinstance(project, dict):
+        yield from _vertical(project)
+        yield from _working_crs(project.get("working_crs"))
+    sources = [source for source in _list(raw.get("source")) if isinstance(source, dict)]
+    if raw.get("source") == []:
+        yield Problem(("source",), "is empty; write one [[source]] for every dataset")
+    yield from _unique_names(sources)
+    for number, source in enumerate(sources):
+        yield from _source(source, ("source", number))
+    layers = raw.get("layers")
+    used = {source.get("layer", "buildings") for source in sources if isinstance(source.get("layer", ""), str)}
+    for name in layers if isinstance(layers, dict) else ():
+        if name not in used and sources:
+            near = _nearest(name, used)
+            hint = f'; did you mean "{near}"?' if near else f"; layers in use: {', '.join(sorted(used))}"
+            yield Problem(("layers", name), f"no source has `layer = {toml_text(name)}`{hint}")
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _vertical(project: dict[str, Any]) -> Iterator[Problem]:
+    number, grid, datum = (project.get(key) for key in ("geoid_undulation_m", "geoid_grid", "vertical_datum"))
+    place: Place = ("project", "vertical_datum")
+    if number is not None and grid is not None:
+        yield Problem(("project", "geoid_grid"), "stands beside `geoid_undulation_m`; state exactly one of the two")
+    if not isinstance(datum, str) or datum.lstrip().upper().startswith(BLANK):
+        return
+    if datum == "ellipsoid" and (number is not None or grid is not None):
+        key = "geoid_grid" if grid is not None else "geoid_undulation_m"
+        yield Problem(
+            ("project", key), 'has no meaning where `vertical_datum = "ellipsoid"`: delete it or name the datum'
+        )
+    if datum != "ellipsoid" and number is None and grid is None:
+        yield Problem(
+            place,
+            "heights above a geoid need `geoid_undulation_m = N` (ellipsoidal minus normal height, metres) "
+            'or `geoid_grid = "FILE"`; without either the district would float or sink by tens of metres',
+        )
+    if datum.upper().startswith("EPSG:"):
+        yield from _crs_problem(datum, place, vertical=True)
+
+
+def _working_crs(text: object) -> Iterator[Problem]:
+    if isinstance(text, str) and text and not text.lstrip().upper().startswith(BLANK):
+        yield from _crs_problem(text, ("project", "working_crs"), metric=True)
+
+
+def _crs_problem(text: str, place: Place, *, metric: bool = False, vertical: bool = False) -> Iterator[Problem]:
+    from twin.crs.reference import parse_crs
+
+    try:
+        crs = parse_crs(text)
+    except CrsError as error:
+        yield Problem(place, f"{error.what}{f'; {error.next_step}' if error.next_step else ''}")
+        return
+    if vertical:
+        if not crs.pyproj.is_vertical:
+            yield Problem(place, 'is not a vertical CRS; allowed: e.g. "EPSG:5737" (China 1985), "H85", "ellipsoid"')
+        return
+    metres = crs.kind == "proj" and crs.pyproj.is_projected and crs.pyproj.axis_info[0].unit_conversion_factor == 1.0
+    if metric and not metres:
+        yield Problem(
+            place,
+            "must be projected, in metres: the build measures in it; "
+            'e.g. "EPSG:4549" (CGCS2000 / 3-degree Gauss-Kruger CM 120E) or the UTM zone of the place',
+        )
+
+
+def _unique_names(sources: list[dict[str, Any]]) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for number, source in enumerate(sources):
+        name = source.get("name")
+        if not isinstance(name, str) or not name:
+            continue
+        if name in seen:
+            yield Problem(
+                ("source", number, "name"),
+                f"{toml_text(name)} is already the name of source {seen[name] + 1}; "
+                "every source needs a name of its own (`name = ...`), because it is part of every source key",
+            )
+        seen.setdefault(name, number)
+
+
+def _source(source: dict[str, Any], place: Place) -> Iterator[Problem]:
+    if not source.get("name") and "path" in source:
+        yield Problem(place, "needs a `name`: `path` is a glob or a list, so the file name cannot serve")
+    if source.get("crs") is not None and source.get("crs_file") is not None:
+        yield Problem((*place, "crs_file"), "stands beside `crs`; state at most one of the two")
+    yield from _source_crs(source.get("crs"), (*place, "crs"))
+    if not source.get("ground"):
+        yield Problem(
+            place,
+            "has no ground rule, so nothing says how high it stands; write [[source.ground]] with "
+            '`from = "dem"`, `from = "attribute"` or `from = "constant"`',
+        )
+    for kind in ("height", "ground"):
+        for number, rule in enumerate(_list(source.get(kind))):
+            if isinstance(rule, dict):
+                yield from _rule(rule, (*place, kind, number))
+
+
+def _source_crs(text: object, place: Place) -> Iterator[Problem]:
+    if isinstance(text, str) and text and not text.lstrip().upper().startswith(BLANK):
+        yield from _crs_problem(text, place)
+
+
+def _rule(rule: dict[str, Any], place: Place) -> Iterator[Problem]:
+    yield from _source_crs(rule.get("raster_crs"), (*place, "raster_crs"))
+    if rule.get("from") != "dem":
+        return
+    if rule.get("statistic") == "percentile" and rule.get("percentile") is None:
+        yield Problem((*place, "statistic"), 'is "percentile": state which one, e.g. `percentile = 10`')
+    if rule.get("statistic") != "percentile" and rule.get("percentile") is not None:
+        yield Problem((*place, "percentile"), 'has a meaning only with `statistic = "percentile"`')
