@@ -1,4 +1,4 @@
-"""Reads `twin.toml`, the one file that says what a district is made of, and refuses it with the line where it is wrong."""
+"""Reads `twin.toml`, the one file that says what a district is made of, and says in which line it is wrong."""
 
 from __future__ import annotations
 
@@ -299,7 +299,8 @@ def _matches(root: Path, pattern: str) -> list[Path]:
     exact = root / pattern
     if exact.exists():  # before globbing: a real name may hold brackets
         return [exact.resolve()]
-    names = glob.glob(pattern, root_dir=root, recursive=True) if _WILD.search(pattern) else []
+    # not Path.glob: that refuses absolute patterns
+    names = glob.glob(pattern, root_dir=root, recursive=True) if _WILD.search(pattern) else []  # noqa: PTH207
     return sorted((root / name).resolve() for name in names)
 
 

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a `twin.toml`, found in one go and said with line, allowed values and nearest key."""
+"""Everything that can be wrong with a `twin.toml`, found in one go, with what is allowed and the nearest key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of every key `twin.toml` may hold, derived from the models: for messages, for `twin init` and for the docs."""
+"""Every key `twin.toml` may hold, derived from the models: for messages, for `twin init` and for the docs."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class ProjectTable(_Table):
     name: _Text = Field(description="Name of the district, shown in the viewer")
     admin_code: str = Field(pattern=r"^[0-9]{6,12}$", description="Administrative division code, 6 to 12 digits")
     authority: str = Field(
-        "",
+        default="",
         pattern=r"^[A-Za-z0-9._:-]{0,64}$",
         description="Who mints the ids; part of every id, so never change it once published; default: `admin_code`",
     )
@@ -52,13 +52,13 @@ class ProjectTable(_Table):
         'or "ellipsoid"',
     )
     geoid_undulation_m: float | None = Field(
-        None,
+        default=None,
         ge=-150,
         le=150,
         description="Ellipsoidal height minus height above the datum, metres; one number for the whole district",
     )
     geoid_grid: _Text | None = Field(
-        None,
+        default=None,
         description="Raster of undulations in metres, instead of `geoid_undulation_m`; path relative to twin.toml",
     )
 
@@ -67,23 +67,23 @@ class Fields(_Table):
     """`[source.fields]`: which field of the source plays which role."""
 
     id: _Text | None = Field(
-        None, description="Field that identifies a building; without it identity rests on geometry"
+        default=None, description="Field that identifies a building; without one, identity rests on geometry"
     )
-    name: _Text | None = Field(None, description="Field with the name people know the building by")
-    class_: _Text | None = Field(None, alias="class", description="Field with the use or class of the building")
-    address: _Text | None = Field(None, description="Field with the address")
-    storeys: _Text | None = Field(None, description="Field with the number of storeys above ground")
+    name: _Text | None = Field(default=None, description="Field with the name people know the building by")
+    class_: _Text | None = Field(default=None, alias="class", description="Field with the use or class of the building")
+    address: _Text | None = Field(default=None, description="Field with the address")
+    storeys: _Text | None = Field(default=None, description="Field with the number of storeys above ground")
     min_height: _Text | None = Field(
-        None, description="Field with the height above ground at which the volume begins (passages, overhangs)"
+        default=None, description="Field with the height above ground at which the volume begins (passages, overhangs)"
     )
-    min_height_unit: Unit = Field("m", description="Unit of the `min_height` field")
-    part_of: _Text | None = Field(
-        None, description="Field of a building part with the id of the building it belongs to"
-    )
+    min_height_unit: Unit = Field(default="m", description="Unit of the `min_height` field")
+    part_of: _Text | None = Field(default=None, description="Field of a building part with the id of its building")
     kind: _Text | None = Field(
-        None, description="Field that tells a building from a building part (text containing `part`)"
+        default=None, description="Field that tells a building from a building part (text containing `part`)"
     )
-    keep: _Texts = Field(("*",), description='Source fields carried into the tiles and the registry; "*" means all')
+    keep: _Texts = Field(
+        default=("*",), description='Source fields carried into the tiles and the registry; "*" means all'
+    )
 
 
 class AttributeHeight(_Table):
@@ -91,7 +91,7 @@ class AttributeHeight(_Table):
 
     from_: Literal["attribute"] = Field(alias="from", description="Kind of rule")
     field: _Text = Field(description="Field with the height")
-    unit: Unit = Field("m", description="Unit of the field")
+    unit: Unit = Field(default="m", description="Unit of the field")
     meaning: Literal["above_ground", "roof_elevation"] = Field(
         "above_ground", description="Height above the ground, or elevation of the roof above the vertical datum"
     )
@@ -102,9 +102,13 @@ class DsmHeight(_Table):
 
     from_: Literal["dsm"] = Field(alias="from", description="Kind of rule")
     raster: _Paths = Field(description="Surface model sheets in metres above the vertical datum: path, glob or a list")
-    raster_crs: _Text | None = Field(None, description="CRS of the sheets, where they state none or a wrong one")
-    percentile: float = Field(75.0, ge=0, le=100, description="Percentile of the cells inside that gives the roof")
-    inset_m: float = Field(1.0, ge=0, le=20, description="Strip along the outline that is left out, metres")
+    raster_crs: _Text | None = Field(
+        default=None, description="CRS of the sheets, where they state none or a wrong one"
+    )
+    percentile: float = Field(
+        default=75.0, ge=0, le=100, description="Percentile of the cells inside that gives the roof"
+    )
+    inset_m: float = Field(default=1.0, ge=0, le=20, description="Strip along the outline that is left out, metres")
 
 
 class StoreysHeight(_Table):
@@ -123,12 +127,14 @@ class DemGround(_Table):
 
     from_: Literal["dem"] = Field(alias="from", description="Kind of rule")
     raster: _Paths = Field(description="Terrain model sheets in metres above the vertical datum: path, glob or a list")
-    raster_crs: _Text | None = Field(None, description="CRS of the sheets, where they state none or a wrong one")
+    raster_crs: _Text | None = Field(
+        default=None, description="CRS of the sheets, where they state none or a wrong one"
+    )
     statistic: Literal["lowest", "median", "percentile"] = Field(
-        "lowest", description="Which of the cells under the footprint gives the ground"
+        default="lowest", description="Which of the cells under the footprint gives the ground"
     )
     percentile: float | None = Field(
-        None, ge=0, le=100, description='Percentile of the cells; needed with `statistic = "percentile"` only'
+        default=None, ge=0, le=100, description='Percentile of the cells; needed with `statistic = "percentile"` only'
     )
 
 
@@ -137,7 +143,7 @@ class AttributeGround(_Table):
 
     from_: Literal["attribute"] = Field(alias="from", description="Kind of rule")
     field: _Text = Field(description="Field with the elevation of the ground above the vertical datum")
-    unit: Unit = Field("m", description="Unit of the field")
+    unit: Unit = Field(default="m", description="Unit of the field")
 
 
 class ConstantGround(_Table):
@@ -155,60 +161,71 @@ class Source(_Table):
     """`[[source]]`: one dataset. Several files matched by `path` are map sheets of it and share one space of ids."""
 
     name: str = Field(
-        "",
+        default="",
         pattern=r"^[^\x00-\x1f]{0,100}$",
         description="Unique name, part of every source key, so never change it; default: the file's stem",
     )
-    layer: str = Field("buildings", pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Layer the features go to")
+    layer: str = Field(default="buildings", pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Layer the features go to")
     path: _Paths = Field(description="File, glob or list of files, relative to twin.toml")
-    table: _Text | None = Field(None, description="Table (layer) inside the file; needed where it holds several")
+    table: _Text | None = Field(
+        default=None, description="Table (layer) inside the file; needed where it holds several"
+    )
     crs: _Text | None = Field(
-        None,
+        default=None,
         description='CRS of the coordinates, overrides the file: EPSG code, WKT, PROJ string, "gcj02" or "bd09"',
     )
     crs_file: _Text | None = Field(
-        None, description="File with the CRS definition (WKT or PROJ string), instead of `crs`; never logged"
+        default=None, description="File with the CRS definition (WKT or PROJ string), instead of `crs`; never logged"
     )
-    encoding: _Text | None = Field(None, description='Encoding of the text, overrides the file, e.g. "GB18030"')
+    encoding: _Text | None = Field(default=None, description='Encoding of the text, overrides the file, e.g. "GB18030"')
     multipart: Literal["keep", "explode"] = Field(
-        "keep", description="A feature of several polygons is one entity, or one entity a polygon"
+        default="keep", description="A feature of several polygons is one entity, or one entity a polygon"
     )
     duplicates: Literal["error", "first", "union"] = Field(
-        "error", description="Features with one id: refuse, keep the first, or join them (pieces clipped at sheets)"
+        default="error",
+        description="Features with one id: refuse, keep the first, or join them (pieces clipped at sheets)",
     )
     fields: Fields = Field(default_factory=Fields, description="Which field plays which role")
     height: Annotated[tuple[HeightRule, ...], Field(strict=False)] = Field(
-        (), description="Height rules, tried in this order; none applies: drawn flat and reported"
+        default=(), description="Height rules, tried in this order; none applies: drawn flat and reported"
     )
     ground: Annotated[tuple[GroundRule, ...], Field(strict=False)] = Field(
-        (), description="Ground rules, tried in this order; at least one"
+        default=(), description="Ground rules, tried in this order; at least one"
     )
 
 
 class Layer(_Table):
     """`[layers.NAME]`: how a layer is built."""
 
-    title: str = Field("", max_length=200, description="Title in the viewer; default: the name of the layer")
-    skirt_m: float = Field(1.0, ge=0, le=100, description="Depth of the walls below the ground elevation, metres")
-    tile_budget_kib: int = Field(512, ge=16, le=65536, description="Size of a tile's content to aim at, KiB")
-    max_height_m: float = Field(1000.0, gt=0, le=10000, description="A greater height is refused as absurd, metres")
-    min_area_m2: float = Field(1.0, ge=0, le=1e6, description="A smaller footprint is refused as degenerate, m²")
+    title: str = Field(default="", max_length=200, description="Title in the viewer; default: the name of the layer")
+    skirt_m: float = Field(
+        default=1.0, ge=0, le=100, description="Depth of the walls below the ground elevation, metres"
+    )
+    tile_budget_kib: int = Field(default=512, ge=16, le=65536, description="Size of a tile's content to aim at, KiB")
+    max_height_m: float = Field(
+        default=1000.0, gt=0, le=10000, description="A greater height is refused as absurd, metres"
+    )
+    min_area_m2: float = Field(
+        default=1.0, ge=0, le=1e6, description="A smaller footprint is refused as degenerate, m²"
+    )
     repair_max_area_change: float = Field(
-        0.05, ge=0, le=1, description="Share of its area an invalid polygon may change by when repaired, 0 to 1"
+        default=0.05, ge=0, le=1, description="Share of its area an invalid polygon may change by when repaired, 0 to 1"
     )
 
 
 class Output(_Table):
     """`[output]`: where and how releases are written."""
 
-    path: _Text = Field("out", description="Release directory, relative to twin.toml")
-    store: Literal["sqlite", "directory", "3tz"] = Field("sqlite", description="How the tiles are stored")
-    encoder: Literal["explicit", "implicit"] = Field("explicit", description="Nested tilesets, or implicit subtrees")
-    compression: Literal["meshopt", "none"] = Field("meshopt", description="Compression of the meshes")
-    precompress: Annotated[tuple[Literal["gzip", "br", "zstd"], ...], Field(strict=False)] = Field(
-        ("gzip", "zstd"), description="Content encodings prepared at build time"
+    path: _Text = Field(default="out", description="Release directory, relative to twin.toml")
+    store: Literal["sqlite", "directory", "3tz"] = Field(default="sqlite", description="How the tiles are stored")
+    encoder: Literal["explicit", "implicit"] = Field(
+        default="explicit", description="Nested tilesets, or implicit subtrees"
     )
-    workers: int = Field(0, ge=0, le=1024, description="Processes to build with; 0: one per core")
+    compression: Literal["meshopt", "none"] = Field(default="meshopt", description="Compression of the meshes")
+    precompress: Annotated[tuple[Literal["gzip", "br", "zstd"], ...], Field(strict=False)] = Field(
+        default=("gzip", "zstd"), description="Content encodings prepared at build time"
+    )
+    workers: int = Field(default=0, ge=0, le=1024, description="Processes to build with; 0: one per core")
 
 
 class ProjectFile(_Table):

@@ -22,7 +22,7 @@ def key_lines(text: str) -> dict[Place, int]:
     """Finds the line of every table, key and array element.
 
     Args:
-        text: A TOML text that `tomllib` accepts; on any other text the answer is unspecified but comes without an error.
+        text: A TOML text that `tomllib` accepts; for any other text the answer is unspecified, without an error.
 
     Returns:
         The 1-based line by place. A table opened implicitly (by `[a.b]` or `a.b = 1`) gets the line that opens it.
