@@ -1,0 +1,188 @@
+"""A tileset in one SQLite file (`.3dtiles`): the table other tools expect, plus stored ETags and compressed variants.
+
+`media(key, content)` holds the identity content, as 3d-tiles-tools and CesiumJS offline readers expect; `entry` and
+`variant` are ours, and a reader that does not know them loses nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from twin.errors import StoreError
+from twin.store.base import IDENTITY, Closing, Entry, decompress, digest, media_type, missing, quoted
+from twin.store.spool import Spool
+
+_SCHEMA = """
+CREATE TABLE media (key TEXT PRIMARY KEY, content BLOB);
+CREATE TABLE entry (key TEXT PRIMARY KEY, media_type TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE variant (key TEXT NOT NULL, encoding TEXT NOT NULL, content BLOB NOT NULL);
+"""
+# Rows of `variant` are looked up through an index made at the end: blobs in a WITHOUT ROWID table would be moved about.
+_INDEX = "CREATE UNIQUE INDEX variant_key ON variant (key, encoding)"
+_APPLICATION_ID = 0x54574E31  # "TWN1": lets `file` tell our packs from other SQLite files
+_PAGE_SIZE = 16384  # a tile of 10 kB lies on one page
+_MAPPED = 1 << 40  # SQLite clips it to what it can map
+_VERSION_OFFSET = 96  # SQLite notes the number of the library that wrote last, which is no part of the content
+_VERSION = (3_040_000).to_bytes(4, "big")
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class SqliteStore(Closing):
+    """Reads a `.3dtiles` file, ours or one that has the `media` table alone.
+
+    The file counts as unchanging while it is open (`immutable=1`), so no lock is taken and any number of processes read it.
+    """
+
+    kind = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        if not path.is_file():
+            raise StoreError("there is no such file", file=path, next_step="build first, or check the path")
+        try:
+            self._database = _open_reader(path)
+            tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        except sqlite3.Error as error:
+            raise _damaged(path, error) from error
+        if "media" not in tables:
+            self._database.close()
+            raise StoreError("it has no table `media`", file=path, next_step="name a .3dtiles file")
+        self._ours = {"entry", "variant"} <= tables
+        self._entries: dict[str, Entry | None] = {}
+
+    def get(self, key: str) -> Entry | None:
+        """The entry, or None."""
+        if key not in self._entries:
+            entry = self._find(key)
+            if entry is None:
+                return None  # not remembered: strangers could fill the memory with misses
+            self._entries[key] = entry
+        return self._entries[key]
+
+    def _find(self, key: str) -> Entry | None:
+        if not self._ours:
+            content = self._foreign(key)
+            return None if content is None else Entry(key, media_type(key), len(content), quoted(digest(content)))
+        row = self._one("SELECT media_type, size, etag FROM entry WHERE key = ?", key)
+        if row is None:
+            return None
+        encodings = self._all("SELECT encoding FROM variant WHERE key = ? ORDER BY encoding", key)
+        return Entry(key, row[0], row[1], row[2], tuple(encoding for (encoding,) in encodings))
+
+    def keys(self) -> Iterator[str]:
+        """Every key, sorted."""
+        return (key for (key,) in self._all("SELECT key FROM media ORDER BY key"))
+
+    def read(self, key: str, encoding: str = IDENTITY) -> bytes:
+        """The bytes in a coding; `StoreError` if they are not there."""
+        if not self._ours:
+            content = self._foreign(key) if encoding == IDENTITY else None
+        elif encoding == IDENTITY:
+            content = _blob(self._one("SELECT content FROM media WHERE key = ?", key))
+        else:
+            content = _blob(self._one("SELECT content FROM variant WHERE key = ? AND encoding = ?", key, encoding))
+        if content is None:
+            raise missing(self.path, key, encoding)
+        return content
+
+    def _foreign(self, key: str) -> bytes | None:
+        """Content of a pack of another tool, which may be gzipped as a whole."""
+        content = _blob(self._one("SELECT content FROM media WHERE key = ?", key))
+        return decompress(content, "gzip") if content and content.startswith(_GZIP_MAGIC) else content
+
+    def _one(self, sql: str, *values: str) -> tuple[object, ...] | None:
+        rows = self._all(sql, *values)
+        return rows[0] if rows else None
+
+    def _all(self, sql: str, *values: str) -> list[tuple[object, ...]]:
+        try:
+            with self._lock:
+                return self._database.execute(sql, values).fetchall()
+        except UnicodeEncodeError:  # a lone surrogate can be no key
+            return []
+        except sqlite3.Error as error:
+            raise _damaged(self.path, error) from error
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._database.close()
+
+
+def _blob(row: tuple[object, ...] | None) -> bytes | None:
+    return None if row is None else bytes(row[0])  # type: ignore[call-overload]
+
+
+def _open_reader(path: Path) -> sqlite3.Connection:
+    address = f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
+    database = sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None)
+    database.execute(f"PRAGMA mmap_size = {_MAPPED}")
+    return database
+
+
+def _damaged(path: Path, error: sqlite3.Error) -> StoreError:
+    return StoreError(f"it is no sound SQLite file ({error})", file=path, next_step="build again or restore it")
+
+
+class SqliteWriter(Closing):
+    """Writes a `.3dtiles` file beside the final one and renames it on `commit`: same content, same bytes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._spool = Spool(str(path.parent))
+
+    def put(self, key: str, content: bytes, variants: Mapping[str, bytes] = {}, etag: str | None = None) -> None:
+        """Adds content; see `base.StoreWriter`."""
+        self._spool.add(key, content, variants, etag)
+
+    def commit(self) -> None:
+        """Writes the file in one transaction, in the order of the keys."""
+        staged = self.path.with_name(self.path.name + ".writing")
+        staged.unlink(missing_ok=True)
+        try:
+            _write(staged, self._spool)
+            _patch_version(staged)
+        except (sqlite3.Error, OSError) as error:
+            staged.unlink(missing_ok=True)
+            raise StoreError(
+                f"cannot be written ({error})", file=staged, next_step="free disk space, check rights"
+            ) from error
+        staged.replace(self.path)
+
+    def close(self) -> None:
+        """Throws away what was not committed."""
+        self._spool.close()
+
+
+def _write(path: Path, spool: Spool) -> None:
+    database = sqlite3.connect(path, isolation_level=None)
+    try:
+        # A killed writer leaves a staging file nobody reads, so neither journal nor sync is needed.
+        database.executescript(
+            f"PRAGMA page_size = {_PAGE_SIZE}; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
+            f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = 1; BEGIN; {_SCHEMA}"
+        )
+        for piece in spool.sorted():
+            database.execute("INSERT INTO media VALUES (?, ?)", (piece.entry.key, spool.bytes_of(piece)))
+        for piece in spool.sorted():
+            e = piece.entry
+            database.execute("INSERT INTO entry VALUES (?, ?, ?, ?)", (e.key, e.media_type, e.size, e.etag))
+            for encoding in e.encodings:
+                row = (e.key, encoding, spool.bytes_of(piece, encoding))
+                database.execute("INSERT INTO variant VALUES (?, ?, ?)", row)
+        database.execute(_INDEX)
+        database.execute("COMMIT")
+    finally:
+        database.close()
+
+
+def _patch_version(path: Path) -> None:
+    """Two releases of SQLite must write the same bytes; the field is informative only (file format, section 1.3.15)."""
+    with path.open("r+b") as file:
+        file.seek(_VERSION_OFFSET)
+        file.write(_VERSION)
