@@ -1,0 +1,272 @@
+"""Where each entity is: geid to layer, tile, row, place and attributes, without loading a tile (promise 5).
+
+An Arrow IPC file, sorted by geid and mapped into memory: opening costs nothing, a look-up by geid reads a few pages, and
+what other look-ups need is made when first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from hashlib import file_digest
+from pathlib import Path
+from threading import RLock
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import shapely
+from numpy.typing import NDArray
+
+from twin.entity import geid as geids
+from twin.entity.index_schema import ATTRIBUTE, GEOMETRY, INDEX_FIELDS, index_schema, sorted_table
+from twin.entity.level_grid import LevelGrid
+from twin.entity.rows import exterior_bounds, geojson_geometry, json_value, polygons
+from twin.entity.sorted_text import SortedText, fold
+from twin.errors import MisuseError, StoreError
+
+__all__ = ["INDEX_FIELDS", "EntityIndex", "ToLonLat", "ToXY", "index_schema"]
+
+ToXY = Callable[[float, float], tuple[float, float]]
+"""Longitude and latitude in degrees to x, y in the working CRS."""
+
+ToLonLat = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""x, y arrays in the working CRS to longitude and latitude in degrees."""
+
+VERTICAL_SLACK_M = 1.0
+"""How far below its base or above its roof a point may lie and still be counted to an entity (foundation skirt, picking)."""
+
+_CERTAIN_GEID = 8  # so many characters are hardly typed by chance: identifiers come first then
+
+
+class EntityIndex:
+    """An open index. It may be shared by threads.
+
+    Args:
+        path: The file.
+        table: Its columns, mapped.
+        to_xy: Needed for `at` alone.
+    """
+
+    def __init__(self, path: Path, table: pa.Table, to_xy: ToXY | None = None) -> None:
+        self.path = path
+        self.table = table
+        self._to_xy = to_xy
+        self._geids = _fixed_width(table["geid"], path)
+        self._lazy: dict[str, Any] = {}
+        self._lock = RLock()
+
+    @classmethod
+    def open(cls, path: Path | str, to_xy: ToXY | None = None) -> Self:
+        """Maps a file.
+
+        Args:
+            path: `entities.arrow` of a release.
+            to_xy: Longitude and latitude to x, y in the working CRS; `at` needs it.
+
+        Raises:
+            StoreError: If it is missing, damaged, or no entity index.
+        """
+        place = Path(path)
+        try:
+            table = pa.ipc.open_file(pa.memory_map(str(place))).read_all()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StoreError(
+                f"the entity index cannot be read ({error})", file=place, next_step="build again"
+            ) from error
+        lacking = [field.name for field in INDEX_FIELDS if field.name not in table.column_names]
+        if lacking:
+            what = f"it is no entity index: the column {lacking[0]!r} is missing"
+            raise StoreError(what, file=place, next_step="build again with this version")
+        return cls(place, table, to_xy)
+
+    @staticmethod
+    def write(path: Path | str, table: pa.Table) -> str:
+        """Writes an index: the same rows in any order give the same bytes.
+
+        Args:
+            path: The file; replaced in one step.
+            table: Columns as in `index_schema`; columns that are missing are written as null.
+
+        Returns:
+            SHA-256 of the file, hexadecimal.
+
+        Raises:
+            StoreError: If a geid is missing, malformed or repeated, a column is unknown, or the disk refuses.
+        """
+        place = Path(path)
+        ordered = sorted_table(table, place)
+        staged = place.with_name(place.name + ".writing")
+        try:
+            with pa.OSFile(str(staged), "wb") as sink, pa.ipc.new_file(sink, ordered.schema) as writer:
+                writer.write_table(ordered)
+            with staged.open("rb") as file:
+                digest = file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise StoreError(
+                f"cannot be written ({error})", file=place, next_step="free disk space, check rights"
+            ) from error
+        staged.replace(place)
+        return digest
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def find(self, geid: str) -> int | None:
+        """Row of an identifier in any spelling, or None; a binary search in the mapped column."""
+        written = geids.partial(geid)
+        if written is None or len(written) != geids.TEXT_LENGTH:
+            return None
+        wanted = np.bytes_(written.encode("ascii"))
+        row = int(np.searchsorted(self._geids, wanted))
+        return row if row < len(self._geids) and self._geids[row] == wanted else None
+
+    def by_key(self, source: str, key: str) -> int | None:
+        """Row of a source key, or None."""
+        sources = self.table["source"]
+        return next((row for row in self._keys().equal_to(key) if sources[row].as_py() == source), None)
+
+    def prefix(self, text: str, limit: int) -> list[int]:
+        """Rows whose source key, name, address or geid begins with a text; then those whose name or address holds it.
+
+        Case and width of letters do not matter, nor dashes in a geid. The order is the same every time.
+        """
+        wanted = fold(text)
+        if not wanted or limit <= 0:
+            return []
+        found: dict[int, None] = {}
+        for row in self._hits(wanted):
+            found.setdefault(row)
+            if len(found) >= limit:
+                break
+        return list(found)
+
+    def _hits(self, text: str) -> Iterator[int]:
+        start = geids.partial(text)
+        sure = start is not None and len(start.replace("-", "")) >= _CERTAIN_GEID
+        if start is not None and sure:
+            yield from self._geids_from(start)
+        keys, name, address = (self._text(column) for column in ("source_key", "name", "address"))
+        yield from keys.equal_to(text)
+        for texts in (name, address, keys):
+            yield from texts.starting_with(text)
+        if start is not None and not sure:
+            yield from self._geids_from(start)
+        for texts in (name, address):
+            yield from texts.containing(text)
+
+    def _geids_from(self, start: str) -> range:
+        low = int(np.searchsorted(self._geids, np.bytes_(start.encode())))
+        high = int(np.searchsorted(self._geids, np.bytes_(start.encode() + b"~")))
+        return range(low, high)
+
+    def at(self, lon: float, lat: float, h: float | None = None, tolerance_m: float = 0.0) -> list[int]:
+        """Rows at a place in degrees; see `at_xy`.
+
+        Raises:
+            MisuseError: If the index was opened without `to_xy`.
+        """
+        if self._to_xy is None:
+            raise MisuseError("the index was opened without `to_xy`", next_step="pass it to `open`, or use `at_xy`")
+        x, y = self._to_xy(lon, lat)
+        return self.at_xy(x, y, h, tolerance_m)
+
+    def at_xy(self, x: float, y: float, h: float | None = None, tolerance_m: float = 0.0) -> list[int]:
+        """Rows at a place in the working CRS.
+
+        Args:
+            x, y: Metres.
+            h: Ellipsoidal height in metres; rows that do not reach it (to `VERTICAL_SLACK_M`) are left out.
+            tolerance_m: How far outside a footprint still counts.
+
+        Returns:
+            Rows whose footprint holds the point, the smallest first, then rows within the tolerance, the nearest first.
+        """
+        if not (np.isfinite(x) and np.isfinite(y)):
+            return []
+        rows = self._grid().near(x, y, tolerance_m)
+        if h is not None:
+            rows = rows[self._reaches(rows, h, tolerance_m + VERTICAL_SLACK_M)]
+        shapes = polygons(self.table[GEOMETRY], rows)
+        distance = shapely.distance(shapes, shapely.Point(x, y))
+        area = shapely.area(shapes)
+        order = np.lexsort((rows, area, distance))
+        return [int(rows[i]) for i in order if distance[i] <= tolerance_m]
+
+    def _reaches(self, rows: NDArray[np.int64], h: float, slack: float) -> NDArray[np.bool_]:
+        base, top = self._vertical()
+        low, high = base[rows], top[rows]
+        return ~((h < low - slack) | (h > high + slack))  # unknown heights rule nothing out
+
+    def record(self, row: int) -> dict[str, Any]:
+        """Everything known of a row but its geometry, ready for JSON; the source's attributes under `attributes`."""
+        names = [name for name in self.table.column_names if name != GEOMETRY]
+        (values,) = self.table.slice(self._checked(row), 1).select(names).to_pylist()
+        record = {name: json_value(value) for name, value in values.items() if not name.startswith(ATTRIBUTE)}
+        own = {n.removeprefix(ATTRIBUTE): json_value(v) for n, v in values.items() if n.startswith(ATTRIBUTE)}
+        return {**record, "attributes": own}
+
+    def geojson(self, row: int, to_lonlat: ToLonLat) -> dict[str, Any]:
+        """A row as GeoJSON feature (RFC 7946): degrees, outline only."""
+        geometry = self.table[GEOMETRY][self._checked(row)].as_py()
+        record = self.record(row)
+        shape = geojson_geometry(geometry, to_lonlat)
+        return {"type": "Feature", "id": record["geid"], "geometry": shape, "properties": record}
+
+    def rows(self, start: int = 0, stop: int | None = None) -> pa.Table:
+        """Rows as they lie in the file, without copying; for exports in batches."""
+        end = len(self) if stop is None else min(stop, len(self))
+        return self.table.slice(start, max(end - start, 0))
+
+    def batches(self, size: int = 10_000) -> Iterator[pa.Table]:
+        """All rows, `size` at a time."""
+        return (self.rows(start, start + size) for start in range(0, len(self), size))
+
+    def _checked(self, row: int) -> int:
+        if not 0 <= row < len(self):
+            raise MisuseError(f"there is no row {row} in the index", next_step=f"rows are 0 to {len(self) - 1}")
+        return row
+
+    def _made(self, name: str, make: Callable[[], Any]) -> Any:
+        with self._lock:
+            if name not in self._lazy:
+                self._lazy[name] = make()
+            return self._lazy[name]
+
+    def _keys(self) -> SortedText:
+        made: SortedText = self._made("keys", lambda: SortedText.build(self.table["source_key"], folded=False))
+        return made
+
+    def _text(self, column: str) -> SortedText:
+        made: SortedText = self._made(f"text {column}", lambda: SortedText.build(self.table[column]))
+        return made
+
+    def _grid(self) -> LevelGrid:
+        made: LevelGrid = self._made("grid", lambda: LevelGrid.build(exterior_bounds(self.table[GEOMETRY])))
+        return made
+
+    def _vertical(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Ellipsoidal height of base and top of every row, NaN where unknown."""
+        made: tuple[NDArray[np.float64], NDArray[np.float64]] = self._made("vertical", self._make_vertical)
+        return made
+
+    def _make_vertical(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        base, height = (pc.fill_null(self.table[name], float("nan")).to_numpy() for name in ("height", "height_m"))
+        return base, np.where(np.isfinite(height), base + height, base)
+
+
+def _fixed_width(column: pa.ChunkedArray, path: Path) -> NDArray[np.bytes_]:
+    """The geid column as fixed-width bytes, without copying it out of the mapped file."""
+    width = geids.TEXT_LENGTH
+    if len(column) == 0:
+        return np.empty(0, dtype=f"S{width}")
+    damaged = StoreError("its geid column is damaged", file=path, next_step="build again")
+    if column.num_chunks != 1 or column.null_count or column.type != pa.string():
+        raise damaged
+    array = column.chunk(0)
+    _, offsets, data = array.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int32)[array.offset : array.offset + len(array) + 1]
+    if data is None or data.size < ends[-1] or ends[-1] - ends[0] != width * len(array):
+        raise damaged
+    texts: NDArray[np.bytes_] = np.frombuffer(data, dtype=f"S{width}", count=len(array), offset=int(ends[0]))
+    return texts

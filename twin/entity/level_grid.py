@@ -1,0 +1,78 @@
+"""Finding boxes by place without an object a box: boxes sorted by the cell of a grid that fits their size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_FINEST_M = 32.0
+_LEVELS = 16  # the coarsest cell is over a thousand kilometres wide
+_BITS = 29
+_MASK = (1 << _BITS) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class LevelGrid:
+    """Boxes by level, row and column of the cell their centre is in; a box is no wider than a cell of its level.
+
+    Attributes:
+        bounds: (n, 4) f64 west, south, east, north; NaN for rows without a box.
+        codes: Sorted cell codes of the rows that have a box.
+        rows: Rows in the order of `codes`.
+        levels: Levels that occur.
+    """
+
+    bounds: NDArray[np.float64]
+    codes: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    levels: tuple[int, ...]
+
+    @classmethod
+    def build(cls, bounds: NDArray[np.float64]) -> LevelGrid:
+        """Sorts boxes.
+
+        Args:
+            bounds: (n, 4) west, south, east, north in metres; NaN where there is none.
+        """
+        rows = np.flatnonzero(np.isfinite(bounds).all(axis=1))
+        box = bounds[rows]
+        extent = np.maximum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
+        ratio = np.maximum(extent / _FINEST_M, 1.0)
+        level = np.minimum(np.ceil(np.log2(ratio)).astype(np.int64), _LEVELS - 1)
+        size = _FINEST_M * 2.0**level
+        column = np.floor((box[:, 0] + box[:, 2]) / 2 / size).astype(np.int64)
+        line = np.floor((box[:, 1] + box[:, 3]) / 2 / size).astype(np.int64)
+        codes = _code(level, line, column)
+        order = np.lexsort((rows, codes))
+        return cls(bounds, codes[order], rows[order], tuple(np.unique(level).tolist()))
+
+    def near(self, x: float, y: float, tolerance: float) -> NDArray[np.int64]:
+        """Rows whose box lies within `tolerance` metres of a point along both axes, ascending."""
+        found = [self._in_level(level, x, y, tolerance) for level in self.levels]
+        rows = np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+        west, south, east, north = self.bounds[rows].T
+        inside = (west - tolerance <= x) & (x <= east + tolerance) & (south - tolerance <= y) & (y <= north + tolerance)
+        return np.sort(rows[inside])
+
+    def _in_level(self, level: int, x: float, y: float, tolerance: float) -> NDArray[np.int64]:
+        size = _FINEST_M * 2.0**level
+        reach = tolerance + size / 2  # centres of boxes that may touch lie within
+        first, last = int((x - reach) // size), int((x + reach) // size)
+        lines = np.arange(int((y - reach) // size), int((y + reach) // size) + 1)
+        start = np.searchsorted(self.codes, _code(np.int64(level), lines, np.int64(first)), side="left")
+        end = np.searchsorted(self.codes, _code(np.int64(level), lines, np.int64(last)), side="right")
+        pieces = [self.rows[a:b] for a, b in zip(start.tolist(), end.tolist(), strict=True) if a < b]
+        return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
+
+
+def _code(
+    level: NDArray[np.int64] | np.int64, line: NDArray[np.int64], column: NDArray[np.int64] | np.int64
+) -> NDArray[np.int64]:
+    """One sortable number: level, then line, then column, each made positive."""
+    half = 1 << (_BITS - 1)
+    packed: NDArray[np.int64] = (
+        (level << np.int64(2 * _BITS)) | (((line + half) & _MASK) << _BITS) | ((column + half) & _MASK)
+    )
+    return packed

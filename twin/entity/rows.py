@@ -1,0 +1,87 @@
+"""Rows of the entity index in the forms people ask for: polygons, GeoJSON, JSON values."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import shapely
+from numpy.typing import NDArray
+
+Rings = list[list[list[float]]]
+
+_DEGREE_DIGITS = 9  # a tenth of a millimetre
+
+
+def exterior_bounds(geometry: pa.ChunkedArray) -> NDArray[np.float64]:
+    """(n, 4) west, south, east, north of each row; NaN where there is no geometry."""
+    found = [_bounds(chunk) for chunk in geometry.chunks]
+    return np.concatenate(found) if found else np.empty((0, 4))
+
+
+def _bounds(chunk: pa.ListArray) -> NDArray[np.float64]:
+    """Bounds of one chunk, from its coordinates where they lie."""
+    ends, level = np.asarray(chunk.offsets), chunk.values
+    for _ in range(2):
+        ends = np.asarray(level.offsets)[ends]
+        level = level.values
+    xy = np.asarray(level.values).reshape(-1, 2)
+    bounds = np.full((len(chunk), 4), np.nan)
+    filled = np.flatnonzero(ends[1:] > ends[:-1])
+    if len(filled):
+        xy, starts = xy[: ends[-1]], ends[:-1][filled]
+        bounds[filled, :2] = np.minimum.reduceat(xy, starts, axis=0)
+        bounds[filled, 2:] = np.maximum.reduceat(xy, starts, axis=0)
+    return bounds
+
+
+def polygons(geometry: pa.ChunkedArray, rows: NDArray[np.int64]) -> NDArray[np.object_]:
+    """Shapely multipolygons of a few rows."""
+    shapes = [_shape(geometry[int(row)].as_py() or []) for row in rows]
+    return np.array(shapes, dtype=object)
+
+
+def _shape(rings: list[Rings]) -> shapely.MultiPolygon:
+    return shapely.MultiPolygon([(polygon[0], polygon[1:]) for polygon in rings if polygon])
+
+
+def geojson_geometry(rings: list[Rings] | None, to_lonlat: Callable[..., Any]) -> dict[str, Any] | None:
+    """GeoJSON geometry in degrees; one polygon is a `Polygon`, several are a `MultiPolygon`."""
+    if not rings:
+        return None
+    degrees = [[_ring(ring, to_lonlat) for ring in polygon] for polygon in rings]
+    if len(degrees) == 1:
+        return {"type": "Polygon", "coordinates": degrees[0]}
+    return {"type": "MultiPolygon", "coordinates": degrees}
+
+
+def _ring(ring: list[list[float]], to_lonlat: Callable[..., Any]) -> list[list[float]]:
+    xy = np.asarray(ring, dtype=np.float64)
+    lon, lat = to_lonlat(xy[:, 0], xy[:, 1])
+    written: list[list[float]] = np.round(np.column_stack([lon, lat]), _DEGREE_DIGITS).tolist()
+    return written
+
+
+def json_value(value: Any) -> Any:
+    """A value as JSON knows it: no NaN, times in ISO 8601, bytes in hexadecimal."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case datetime.datetime() | datetime.date() | datetime.time():
+            return value.isoformat()
+        case datetime.timedelta():
+            return value.total_seconds()
+        case Decimal():
+            return float(value)
+        case bytes():
+            return value.hex()
+        case list() | tuple():
+            return [json_value(item) for item in value]
+        case dict():
+            return {str(key): json_value(item) for key, item in value.items()}
+    return value
