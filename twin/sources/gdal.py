@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyogrio
-import pyogrio.errors
 import pyogrio.raw
 from numpy.typing import NDArray
 
-from twin.errors import MisuseError, SourceError
-from twin.sources import wkb
+from twin.sources import dbf, wkb
+from twin.sources.container import Located, locate
+from twin.sources.encoding import EncodingGuess, beside, check_encoding, detect_encoding
+from twin.sources.layer import Layer, choose_columns, describe, proper_names, quiet, reading
+from twin.sources.text import Decoder, decode_table
 from twin.sources.vector import ReadOptions, SourceBlock, VectorSource, block_from_wkb
 
 #: Drivers whose features can be reached by number without reading the ones before.
-_SPLITTABLE: Final = frozenset({"GPKG", "ESRI Shapefile", "FlatGeobuf", "SQLite", "OpenFileGDB", "MapInfo File"})
-_ERRORS: Final = (
-    pyogrio.errors.DataSourceError,
-    pyogrio.errors.DataLayerError,
-    pyogrio.errors.FeatureError,
-    pyogrio.errors.GeometryError,
-    pyogrio.errors.CRSError,
-    pyogrio.errors.FieldError,
-    pa.ArrowException,
-    ValueError,
-    RuntimeError,
-    OSError,
-)
-
-
-@contextmanager
-def quiet(notes: list[str] | None = None) -> Iterator[None]:
-    """Collects GDAL's warnings instead of printing them."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    if notes is not None:
-        notes.extend(dict.fromkeys(str(item.message) for item in caught))
+_SPLITTABLE: Final = frozenset({"GPKG", "ESRI Shapefile", "FlatGeobuf", "OpenFileGDB"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,47 +32,64 @@ class GdalReader:
         path: What GDAL opens (may start with /vsizip/ or /vsigzip/).
         file: What the user named.
         table: Layer name.
-        columns: Attributes to read, or None for all.
+        columns: Attributes to read, as GDAL names them.
         encoding: Encoding handed to GDAL, or None.
         count: Number of features.
+        geometry_name: Geometry column in GDAL's table.
+        names: The attributes' proper names, in the order of `columns`.
+        decoder: How text becomes Unicode.
+        fid_column: Column of row ids, where the format has one.
+        fid_first: First row id where they run without a gap: then a block is a range of ids.
+        where: Filter in OGR SQL, if only some features of the table are meant.
+        extra: Open options of the driver.
     """
 
     path: str
     file: Path
     table: str
-    columns: tuple[str, ...] | None
+    columns: tuple[str, ...]
     encoding: str | None
     count: int
     geometry_name: str
+    names: tuple[str, ...]
+    decoder: Decoder
+    fid_column: str | None = None
+    fid_first: int | None = None
+    where: str | None = None
+    extra: tuple[tuple[str, str], ...] = ()
 
     def read(self, start: int, count: int) -> SourceBlock:
+        """See `vector.Reader`."""
+        count = min(count, max(self.count - start, 0))
+        limits: dict[str, Any] = {"where": self.where, "skip_features": start, "max_features": count}
+        if self.fid_first is not None:
+            first = self.fid_first + start
+            limits = {"where": f'"{self.fid_column}" >= {first} AND "{self.fid_column}" < {first + count}'}
         with reading(self.file), quiet():
-            _, table = pyogrio.raw.read_arrow(
-                self.path,
-                layer=self.table,
-                columns=self.columns,
-                encoding=self.encoding,
-                skip_features=start,
-                max_features=min(count, max(self.count - start, 0)),
-            )
-        return self._block(start, table.combine_chunks())
+            _, table = pyogrio.raw.read_arrow(self.path, **self._request(), **limits)
+        return self._block(start, table)
 
     def blocks(self, size: int) -> Iterator[SourceBlock]:
+        """See `vector.Reader`."""
         start = 0
         with reading(self.file):
             for table in self._batches(size):
                 yield self._block(start, table)
                 start += table.num_rows
 
+    def _request(self) -> dict[str, Any]:
+        return {
+            "layer": self.table,
+            "columns": [name for name in dict.fromkeys(self.columns) if name != self.fid_column],
+            "encoding": self.encoding,
+            "return_fids": self.fid_column is not None,
+            **dict(self.extra),
+        }
+
     def _batches(self, size: int) -> Iterator[pa.Table]:
         with quiet():
             stream = pyogrio.raw.open_arrow(
-                self.path,
-                layer=self.table,
-                columns=self.columns,
-                encoding=self.encoding,
-                batch_size=size,
-                use_pyarrow=True,
+                self.path, batch_size=size, use_pyarrow=True, where=self.where, **self._request()
             )
             _, reader = stream.__enter__()
         try:
@@ -106,9 +101,16 @@ class GdalReader:
 
     def _block(self, start: int, table: pa.Table) -> SourceBlock:
         attributes, column = split_geometry(table, self.geometry_name)
+        attributes, reasons = decode_table(self._named(attributes), self.decoder)
         if column is None:
-            return block_from_wkb(start, attributes, no_geometry(table.num_rows))
-        return block_from_wkb(start, attributes, wkb.decode(column, lambda rows: self._linear(start, rows)))
+            return block_from_wkb(start, attributes, no_geometry(table.num_rows), reasons)
+        decoded = wkb.decode(column, lambda rows: self._linear(start, rows))
+        return block_from_wkb(start, attributes, decoded, reasons)
+
+    def _named(self, attributes: pa.Table) -> pa.Table:
+        if attributes.num_columns and attributes.column_names[0] not in self.columns:
+            attributes = attributes.drop_columns([attributes.column_names[0]])  # the row ids, not asked for
+        return attributes.rename_columns(self.names)
 
     def _linear(self, start: int, rows: NDArray[np.int64]) -> list[bytes | None]:
         first, last = int(rows[0]), int(rows[-1])
@@ -141,103 +143,71 @@ def split_geometry(table: pa.Table, name: str) -> tuple[pa.Table, pa.Array | Non
     return table.drop_columns([name]), array
 
 
-@contextmanager
-def reading(file: Path) -> Iterator[None]:
-    """Turns GDAL's failures into `SourceError`."""
-    try:
-        yield
-    except _ERRORS as error:
-        raise SourceError(
-            f"the file cannot be read: {error}", file=file, next_step="open it in QGIS and export it again"
-        ) from error
-
-
 def open_gdal(path: Path, options: ReadOptions) -> VectorSource:
     """Opens a file with GDAL; see `vector.open_source`."""
-    name = gdal_path(path)
-    notes: list[str] = []
-    with reading(path), quiet(notes):
-        tables = pyogrio.list_layers(name)
-    table = choose_table(path, tables, options.table)
-    with reading(path), quiet(notes):
-        info = pyogrio.read_info(name, layer=table, encoding=options.encoding, force_feature_count=True)
-        with pyogrio.raw.open_arrow(name, layer=table, encoding=options.encoding, use_pyarrow=True) as (meta, stream):
-            schema = stream.schema
-    geometry_name = meta["geometry_name"] or "wkb_geometry"
-    fields = pa.schema([item.remove_metadata() for item in schema if item.name != geometry_name])
-    check_columns(path, fields, options.columns)
-    if options.columns is not None:
-        fields = pa.schema([item for item in fields if item.name in options.columns])
-    reader = GdalReader(name, path, table, options.columns, options.encoding, int(info["features"]), geometry_name)
+    located = locate(path, options.table)
+    notes = list(located.notes)
+    layer = describe(path, located, options.table, notes)
+    guess = guess_encoding(located, options)
+    names = proper_names(layer.columns, guess if layer.through_latin1 else None)
+    chosen = choose_columns(path, names, options.columns)
+    if guess.finding:
+        notes.append(guess.finding)
     return VectorSource(
         path=path,
-        table=table,
-        driver=info["driver"],
-        fields=fields,
-        crs=options.crs or info["crs"],
-        count=int(info["features"]),
-        encoding=info["encoding"] or "UTF-8",
-        splittable=info["driver"] in _SPLITTABLE and not name.startswith("/vsigzip/"),
+        table=layer.table,
+        driver=layer.driver,
+        fields=pa.schema([(names[index], layer.types[index]) for index in chosen]),
+        crs=options.crs or layer.crs,
+        count=layer.count,
+        encoding=guess.name.upper(),
+        splittable=layer.driver in _SPLITTABLE and located.random_access,
         notes=tuple(dict.fromkeys(notes)),
-        reader=reader,
+        reader=make_reader(path, located, layer, [(layer.columns[index], names[index]) for index in chosen], guess),
+        fid_column=layer.fid_column,
+        encoding_guess=guess,
     )
 
 
-def gdal_path(path: Path) -> str:
-    """The name under which GDAL opens a file, looking into .gz and .zip."""
-    if path.suffix.lower() == ".gz":
-        return f"/vsigzip/{path.resolve()}"
-    if path.suffix.lower() == ".zip":
-        return f"/vsizip/{path.resolve()}"
-    return str(path)
+def guess_encoding(located: Located, options: ReadOptions) -> EncodingGuess:
+    """The encoding of the text: what the user says, else what the DBF shows, else what GDAL makes of it (UTF-8)."""
+    if options.encoding is not None:
+        return EncodingGuess(check_encoding(options.encoding), "twin.toml says so", True)
+    if located.dbf is not None:
+        return detect_encoding(located.dbf)
+    return EncodingGuess("utf-8", "the format is always in UTF-8, or says what it is in", True)
 
 
-def choose_table(path: Path, tables: NDArray[np.object_], wanted: str | None) -> str:
-    """The table to read.
+def make_reader(
+    path: Path, located: Located, layer: Layer, columns: list[tuple[str, str]], guess: EncodingGuess
+) -> GdalReader:
+    """A reader for the described table.
 
     Args:
         path: The file, for messages.
-        tables: (n, 2) names and geometry types.
-        wanted: The name the user gave, if any.
-
-    Raises:
-        SourceError: The file has no table.
-        MisuseError: The name is not there, or none was given and several could be meant.
+        located: How GDAL opens it.
+        layer: Its description.
+        columns: GDAL's name and proper name of each attribute to read.
+        guess: Encoding of the text.
     """
-    names = [str(name) for name in tables[:, 0]]
-    if not names:
-        raise SourceError("the file has no table", file=path, next_step="check that it is the right file")
-    if wanted is not None:
-        if wanted not in names:
-            raise MisuseError(f'there is no table "{wanted}"', file=path, next_step=f"use one of: {', '.join(names)}")
-        return wanted
-    surfaces = [str(name) for name, kind in tables if kind and ("Polygon" in kind or "Surface" in kind)]
-    for candidates in (names, surfaces):
-        if len(candidates) == 1:
-            return candidates[0]
-    raise MisuseError(
-        f"the file has {len(names)} tables and it is not plain which is meant",
+    return GdalReader(
+        path=located.name,
         file=path,
-        next_step=f'write `table = "..."` in twin.toml with one of: {", ".join(names)}',
+        table=layer.table,
+        columns=tuple(column for column, _ in columns),
+        encoding="ISO-8859-1" if layer.through_latin1 else None,
+        count=layer.count,
+        geometry_name=layer.geometry_name,
+        names=tuple(name for _, name in columns),
+        decoder=Decoder(guess.name, layer.through_latin1, _widths(located, [name for _, name in columns])),
+        fid_column=layer.fid_column,
+        fid_first=layer.fid_first,
     )
 
 
-def check_columns(path: Path, fields: pa.Schema, columns: tuple[str, ...] | None) -> None:
-    """Refuses columns that the source has not."""
-    missing = [name for name in columns or () if name not in fields.names]
-    if missing:
-        raise MisuseError(
-            f"there is no attribute {', '.join(missing)}",
-            file=path,
-            next_step=f"the attributes are: {', '.join(fields.names)}",
-        )
-
-
-def rename(block: SourceBlock, names: list[str]) -> SourceBlock:
-    """The block with other attribute names."""
-    return replace(block, attributes=block.attributes.rename_columns(names))
-
-
-def describe(info: dict[str, Any]) -> str:
-    """The driver and table of a pyogrio info dictionary."""
-    return f"{info['driver']} table {info['layer_name']}"
+def _widths(located: Located, names: list[str]) -> dict[str, int]:
+    table = beside(located.dbf, ".dbf") if located.dbf is not None else None
+    if table is None:
+        return {}
+    widths = [item.width for item in dbf.read_header(table).fields]
+    return dict(zip(names, widths, strict=False)) if len(widths) == len(names) else {}

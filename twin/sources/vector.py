@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from twin.errors import SourceError
 from twin.sources import wkb
+from twin.sources.encoding import UTF8, EncodingGuess
 
 DEFAULT_BLOCK = 50_000
 
@@ -86,6 +87,7 @@ class VectorSource:
         splittable: True where `read_block` is cheap anywhere in the source; otherwise read it with `blocks`.
         notes: Oddities found on opening, each a sentence.
         fid_column: Attribute that holds the row id of the file format itself, if any.
+        encoding_guess: How the encoding was found.
     """
 
     path: Path
@@ -99,6 +101,7 @@ class VectorSource:
     notes: tuple[str, ...]
     reader: Reader
     fid_column: str | None = None
+    encoding_guess: EncodingGuess = UTF8
 
     def read_block(self, start: int, count: int) -> SourceBlock:
         """Features `start` to `start + count`.
