@@ -36,7 +36,7 @@ def dotted(place: Place) -> str:
 
 def blanks(raw: object, place: Place = ()) -> Iterator[Problem]:
     """Finds the blanks that are still to be filled in."""
-    if isinstance(raw, str) and raw.lstrip().upper().startswith(BLANK):
+    if isinstance(raw, str) and _is_blank(raw):
         rest = raw.lstrip()[len(BLANK) :].lstrip(" :").strip()
         yield Problem(place, f"is a blank that only you can fill in: {rest or 'write the value'}")
     elif isinstance(raw, dict):
@@ -73,8 +73,7 @@ def _place(loc: tuple[int | str, ...], raw: dict[str, Any]) -> Place:
 
 
 def _under_blank(place: Place, raw: Any) -> bool:
-    value = value_at(raw, place)
-    return isinstance(value, str) and value.lstrip().upper().startswith(BLANK)
+    return _is_blank(value_at(raw, place))
 
 
 def value_at(raw: Any, place: Place) -> Any:
@@ -196,7 +195,7 @@ def relations(raw: dict[str, Any]) -> Iterator[Problem]:
     project = raw.get("project")
     if isinstance(project, dict):
         yield from _vertical(project)
-        yield from _working_crs(project.get("working_crs"))
+        yield from _crs(project.get("working_crs"), ("project", "working_crs"), metric=True)
     sources = [source for source in _list(raw.get("source")) if isinstance(source, dict)]
     if raw.get("source") == []:
         yield Problem(("source",), "is empty; write one [[source]] for every dataset")
@@ -218,50 +217,57 @@ def _list(value: object) -> list[Any]:
 
 def _vertical(project: dict[str, Any]) -> Iterator[Problem]:
     number, grid, datum = (project.get(key) for key in ("geoid_undulation_m", "geoid_grid", "vertical_datum"))
-    place: Place = ("project", "vertical_datum")
     if number is not None and grid is not None:
         yield Problem(("project", "geoid_grid"), "stands beside `geoid_undulation_m`; state exactly one of the two")
-    if not isinstance(datum, str) or datum.lstrip().upper().startswith(BLANK):
+    if isinstance(datum, str) and datum and not _is_blank(datum):
+        yield from _datum(datum, number, grid)
+
+
+def _datum(text: str, number: object, grid: object) -> Iterator[Problem]:
+    from twin.crs.vertical import parse_vertical
+
+    place: Place = ("project", "vertical_datum")
+    try:
+        datum = parse_vertical(text)
+    except CrsError as error:
+        yield _crs_refused(error, place)
         return
-    if datum == "ellipsoid" and (number is not None or grid is not None):
-        key = "geoid_grid" if grid is not None else "geoid_undulation_m"
-        yield Problem(
-            ("project", key), 'has no meaning where `vertical_datum = "ellipsoid"`: delete it or name the datum'
-        )
-    if datum != "ellipsoid" and number is None and grid is None:
+    stated = "geoid_grid" if grid is not None else "geoid_undulation_m" if number is not None else None
+    if datum.is_ellipsoidal and stated:
+        yield Problem(("project", stated), "has no meaning with ellipsoidal heights: delete it, or name the datum")
+    if not datum.is_ellipsoidal and not stated:
         yield Problem(
             place,
             "heights above a geoid need `geoid_undulation_m = N` (ellipsoidal minus normal height, metres) "
             'or `geoid_grid = "FILE"`; without either the district would float or sink by tens of metres',
         )
-    if datum.upper().startswith("EPSG:"):
-        yield from _crs_problem(datum, place, vertical=True)
 
 
-def _working_crs(text: object) -> Iterator[Problem]:
-    if isinstance(text, str) and text and not text.lstrip().upper().startswith(BLANK):
-        yield from _crs_problem(text, ("project", "working_crs"), metric=True)
+def _is_blank(value: object) -> bool:
+    return isinstance(value, str) and value.lstrip().upper().startswith(BLANK)
 
 
-def _crs_problem(text: str, place: Place, *, metric: bool = False, vertical: bool = False) -> Iterator[Problem]:
-    from twin.crs.reference import parse_crs
+def _crs(text: object, place: Place, *, metric: bool = False) -> Iterator[Problem]:
+    """Checks a CRS definition; says nothing of its text, which may be private."""
+    from twin.crs.reference import is_projected_metric, parse_crs
 
+    if not isinstance(text, str) or not text or _is_blank(text):
+        return
     try:
         crs = parse_crs(text)
     except CrsError as error:
-        yield Problem(place, f"{error.what}{f'; {error.next_step}' if error.next_step else ''}")
+        yield _crs_refused(error, place)
         return
-    if vertical:
-        if not crs.pyproj.is_vertical:
-            yield Problem(place, 'is not a vertical CRS; allowed: e.g. "EPSG:5737" (China 1985), "H85", "ellipsoid"')
-        return
-    metres = crs.kind == "proj" and crs.pyproj.is_projected and crs.pyproj.axis_info[0].unit_conversion_factor == 1.0
-    if metric and not metres:
+    if metric and not is_projected_metric(crs):
         yield Problem(
             place,
             "must be projected, in metres: the build measures in it; "
             'e.g. "EPSG:4549" (CGCS2000 / 3-degree Gauss-Kruger CM 120E) or the UTM zone of the place',
         )
+
+
+def _crs_refused(error: CrsError, place: Place) -> Problem:
+    return Problem(place, f"{error.what}{f'; {error.next_step}' if error.next_step else ''}")
 
 
 def _unique_names(sources: list[dict[str, Any]]) -> Iterator[Problem]:
@@ -284,7 +290,7 @@ def _source(source: dict[str, Any], place: Place) -> Iterator[Problem]:
         yield Problem(place, "needs a `name`: `path` is a glob or a list, so the file name cannot serve")
     if source.get("crs") is not None and source.get("crs_file") is not None:
         yield Problem((*place, "crs_file"), "stands beside `crs`; state at most one of the two")
-    yield from _source_crs(source.get("crs"), (*place, "crs"))
+    yield from _crs(source.get("crs"), (*place, "crs"))
     if not source.get("ground"):
         yield Problem(
             place,
@@ -297,13 +303,8 @@ def _source(source: dict[str, Any], place: Place) -> Iterator[Problem]:
                 yield from _rule(rule, (*place, kind, number))
 
 
-def _source_crs(text: object, place: Place) -> Iterator[Problem]:
-    if isinstance(text, str) and text and not text.lstrip().upper().startswith(BLANK):
-        yield from _crs_problem(text, place)
-
-
 def _rule(rule: dict[str, Any], place: Place) -> Iterator[Problem]:
-    yield from _source_crs(rule.get("raster_crs"), (*place, "raster_crs"))
+    yield from _crs(rule.get("raster_crs"), (*place, "raster_crs"))
     if rule.get("from") != "dem":
         return
     if rule.get("statistic") == "percentile" and rule.get("percentile") is None:

@@ -46,15 +46,14 @@ class ProjectTable(_Table):
     working_crs: _Text = Field(
         description="CRS the build computes in: projected, in metres (EPSG code, WKT or PROJ string)"
     )
-    vertical_datum: str = Field(
-        pattern=r"^(ellipsoid|H85|[Ee][Pp][Ss][Gg]:[0-9]{4,6})$",
-        description='What all heights of the sources refer to: an EPSG code of a vertical CRS, "H85" (= EPSG:5737), '
+    vertical_datum: _Text = Field(
+        description='What all heights of the sources refer to: EPSG code or name of a vertical CRS, "H85" (EPSG:5737), '
         'or "ellipsoid"',
     )
     geoid_undulation_m: float | None = Field(
         default=None,
-        ge=-150,
-        le=150,
+        ge=-110,
+        le=90,
         description="Ellipsoidal height minus height above the datum, metres; one number for the whole district",
     )
     geoid_grid: _Text | None = Field(
