@@ -1,0 +1,143 @@
+"""`twin serve`: checks what the user asked for, listens, says where, and stops cleanly."""
+
+from __future__ import annotations
+
+import socket
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from server.app import Application, create_app
+from server.settings import Settings
+from twin.errors import MisuseError, TwinError
+
+_GRACE_SECONDS = 10
+_HIGHEST_PORT = 65535
+
+
+def check_access(settings: Settings) -> None:
+    """Refuses an address that others can reach, unless the user has said that they may.
+
+    Raises:
+        MisuseError: Not loopback and not public.
+    """
+    if not settings.loopback and not settings.public:
+        raise MisuseError(
+            f"{settings.host} can be reached from other machines, and everybody there could read everything",
+            next_step="add --public if that is meant, or leave --host out and put a proxy with access control before",
+        )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Opens the listening socket; port 0 takes a free one.
+
+    Raises:
+        MisuseError: The address is in use, not allowed or not one of this machine.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, UnicodeError) as error:
+        raise MisuseError(
+            f"cannot listen on {host} port {port}: {error}", next_step="take another --port, or --port 0 for a free one"
+        ) from None
+
+
+def address_of(settings: Settings, port: int) -> str:
+    """What to type into a browser on this machine."""
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::", ""} else settings.host  # noqa: S104 (compared, not bound)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.base_path}/"
+
+
+class Server(uvicorn.Server):
+    """Says where it listens once it does."""
+
+    def __init__(self, config: uvicorn.Config, url: str, browser: bool) -> None:
+        super().__init__(config)
+        self._url = url
+        self._browser = browser
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts, then tells."""
+        await super().startup(sockets=sockets)
+        if self.should_exit:
+            return
+        typer.echo(f"Serving {self._url} (stop with Ctrl-C)")
+        if self._browser:
+            webbrowser.open(self._url)
+
+
+def make_server(app: Application, port: int, browser: bool = False) -> Server:
+    """The uvicorn server of an application."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="on",
+        ws="none",
+        interface="asgi3",
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    return Server(config, address_of(app.settings, port), browser)
+
+
+def run(settings: Settings, browser: bool = False) -> None:
+    """Serves until a signal says stop.
+
+    Raises:
+        TwinError: The settings, the address or the release do not allow it.
+    """
+    check_access(settings)
+    app = create_app(settings)
+    with listen(settings.host, settings.port) as listening:
+        if settings.metrics_port is not None:
+            _expose_metrics(app, settings.host, settings.metrics_port)
+        make_server(app, listening.getsockname()[1], browser).run(sockets=[listening])
+
+
+def _expose_metrics(app: Application, host: str, port: int) -> None:
+    try:
+        exposition = app.metrics.expose(host, port)
+    except OSError as error:
+        raise MisuseError(
+            f"cannot listen on {host} port {port}: {error}", next_step="take another --metrics-port"
+        ) from None
+    typer.echo(f"Metrics on port {exposition.server_port}")
+
+
+def serve(  # noqa: PLR0917 (options of the command line)
+    directory: Annotated[Path, typer.Option("--directory", "-C", help="Project or release directory.")] = Path(),
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; only this machine can reach the default.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=_HIGHEST_PORT, help="Port; 0 takes a free one.")] = 8000,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=_HIGHEST_PORT, help="Port of the Prometheus metrics; off if left out.")
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Everybody who reaches the address may read everything.")
+    ] = False,
+    base_path: Annotated[str, typer.Option(help="Path prefix, such as /twin, kept by the proxy in front.")] = "",
+    cors: Annotated[
+        list[str] | None, typer.Option(help="Origin whose pages may read the answers; repeatable; * for any.")
+    ] = None,
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Serve the tiles, the entities and the viewer of a built district."""
+    try:
+        run(Settings(directory, host, port, metrics_port, public, base_path, tuple(cors or ())), browser)
+    except TwinError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds `serve` to the command line (entry point `twin.commands`)."""
+    app.command("serve")(serve)

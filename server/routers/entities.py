@@ -1,0 +1,125 @@
+"""Entities by text, by identifier and by place."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import Response
+
+from server.context import Context, json_answer
+from server.entity_document import document, feature, item
+from server.problem import ProblemError, not_found
+from server.releases import OpenRelease, Projection
+from twin.entity import geid
+from twin.entity.index import EntityIndex
+
+LIMIT = 100
+_LONGEST = 200
+_LONGEST_GEID = 64
+_GEOJSON = "application/geo+json"
+
+Longitude = Annotated[float, Query(ge=-180, le=180, allow_inf_nan=False, description="Longitude in degrees")]
+Latitude = Annotated[float, Query(ge=-90, le=90, allow_inf_nan=False, description="Latitude in degrees")]
+Height = Annotated[
+    float | None,
+    Query(ge=-12_000, le=100_000, allow_inf_nan=False, description="Ellipsoidal height in metres; checked if given"),
+]
+Tolerance = Annotated[
+    float, Query(ge=0, allow_inf_nan=False, description="How far away an entity may stand, in metres; at most 100")
+]
+Limit = Annotated[int, Query(ge=1, description=f"How many items at most; more than {LIMIT} counts as {LIMIT}")]
+
+
+def find_row(index: EntityIndex, text: str) -> int | None:
+    """The row of an entity named by its identifier, in whatever spelling, or by `source:key`."""
+    row = index.find(geid.normalise(text)) if len(text) <= _LONGEST_GEID and geid.check(text) else None
+    if row is None and ":" in text:
+        source, _, key = text.partition(":")
+        row = index.by_key(source, key)
+    return row
+
+
+def absent(text: str) -> ProblemError:
+    """404, with the identifiers that were perhaps meant."""
+    if len(text) > _LONGEST_GEID or ":" in text:
+        return not_found("No such entity.")
+    meant = geid.explain(text).suggestions[:3]
+    return not_found(f"No such entity. Did you mean {' or '.join(meant)}?" if meant else "No such entity.")
+
+
+def _list(context: Context, request: Request, release: OpenRelease, rows: list[int], limit: int) -> Response:
+    items = [item(context, release.index.record(row)) for row in rows[:limit]]
+    content = {"items": items, "numberReturned": len(items), "truncated": len(rows) > limit, "release": release.id}
+    return json_answer(request, content)
+
+
+def router(context: Context) -> APIRouter:
+    """The endpoints `/entities`, `/entities/{id}` and `/resolve`."""
+    routes = APIRouter(tags=["entities"])
+
+    @routes.get("/entities", summary="Entities by text")
+    def search(
+        request: Request,
+        q: Annotated[
+            str,
+            Query(min_length=1, max_length=_LONGEST, description="Beginning of a name, address, key or geid"),
+        ],
+        limit: Limit = 20,
+    ) -> Response:
+        """Entities whose name, address, source key or identifier begins with the text."""
+        limit = min(limit, LIMIT)
+        with context.releases.reading() as release:
+            return _list(context, request, release, release.index.prefix(q, limit + 1), limit)
+
+    @routes.get("/entities/{id:path}", summary="One entity")
+    def entity(
+        request: Request,
+        id: Annotated[str, Path(description="Identifier in any spelling, or `source:key`")],
+        f: Annotated[Literal["json", "geojson"], Query(description="Format")] = "json",
+    ) -> Response:
+        """Attributes, provenance, place and tile of one entity."""
+        with context.releases.reading() as release:
+            row = find_row(release.index, id) if len(id) <= _LONGEST else None
+            if row is None:
+                raise absent(id)
+            record = release.index.record(row)
+            full = document(context, record, release.id)
+            headers = {"Link": _link_header(context, full)}
+            if f == "json":
+                return json_answer(request, full, headers=headers)
+            shape = feature(full, release.index.geojson(row, projection(release).to_lonlat)["geometry"])
+        return json_answer(request, shape, _GEOJSON, headers)
+
+    @routes.get("/resolve", summary="What stands here")
+    def resolve(  # noqa: PLR0917 (query parameters)
+        request: Request, lon: Longitude, lat: Latitude, h: Height = None, tolerance: Tolerance = 0.0, limit: Limit = 20
+    ) -> Response:
+        """Entities whose footprint holds the point, courtyards left out, and whose height range holds `h` if given."""
+        limit = min(limit, LIMIT)
+        with context.releases.reading() as release:
+            projection(release)
+            rows = release.index.at(lon, lat, h, min(tolerance, 100.0))
+            return _list(context, request, release, rows, limit)
+
+    return routes
+
+
+def projection(release: OpenRelease) -> Projection:
+    """Working CRS to longitude and latitude.
+
+    Raises:
+        ProblemError: 501 where the release keeps its CRS private and the project file is not at hand.
+    """
+    if release.projection is None:
+        raise ProblemError(501, "crs_private", "The working CRS of this release is private; serve the project folder.")
+    return release.projection
+
+
+def _link_header(context: Context, full: dict[str, object]) -> str:
+    address = context.url("entities", str(full["geid"]))
+    links = [f'<{address}>; rel="canonical"', f'<{address}?f=geojson>; rel="alternate"; type="{_GEOJSON}"']
+    tile = full["tile"]
+    if isinstance(tile, dict):
+        links.append(f'<{tile["url"]}>; rel="enclosure"; type="model/gltf-binary"')
+    return ", ".join(links)
