@@ -108,9 +108,13 @@ class GdalReader:
         return block_from_wkb(start, attributes, decoded, reasons)
 
     def _named(self, attributes: pa.Table) -> pa.Table:
-        if attributes.num_columns and attributes.column_names[0] not in self.columns:
-            attributes = attributes.drop_columns([attributes.column_names[0]])  # the row ids, not asked for
-        return attributes.rename_columns(self.names)
+        """The attributes asked for under their proper names; GDAL gives them in its own order."""
+        if len(set(self.columns)) == len(self.columns):
+            return attributes.select(self.columns).rename_columns(self.names)
+        # a DBF may use a name twice: all columns are read then, in the order of the file
+        return attributes.select(
+            range(attributes.num_columns - len(self.columns), attributes.num_columns)
+        ).rename_columns(self.names)
 
     def _linear(self, start: int, rows: NDArray[np.int64]) -> list[bytes | None]:
         first, last = int(rows[0]), int(rows[-1])

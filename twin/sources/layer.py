@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from twin.errors import MisuseError, SourceError
 from twin.sources.container import Located
 from twin.sources.encoding import EncodingGuess, decode_value
-from twin.sources.text import plain_type
+from twin.sources.text import is_nested, plain_type
 
 #: What GDAL and its drivers write where a file states no CRS.
 _PLACEHOLDER: Final = re.compile(
@@ -122,6 +122,10 @@ def describe_table(path: Path, located: Located, table: str, notes: list[str]) -
         info = pyogrio.read_info(located.name, layer=table, encoding=encoding, force_feature_count=True)
         with pyogrio.raw.open_arrow(located.name, layer=table, encoding=encoding, use_pyarrow=True) as (_, stream):
             schema = stream.schema
+    nested = [item.name for item in schema if item.name != info["geometry_name"] and is_nested(item.type)]
+    nested = [name for name in nested if name != "wkb_geometry"]
+    if nested:
+        notes.append(f"lists, structures and bytes are carried along as JSON text: {', '.join(nested)}")
     geometry_name = info["geometry_name"] or "wkb_geometry"
     fields = [item for item in schema if item.name != geometry_name]
     count = int(info["features"])

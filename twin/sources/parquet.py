@@ -17,9 +17,12 @@ import shapely
 
 from twin.errors import MisuseError, SourceError
 from twin.sources import wkb
+from twin.sources.layer import choose_columns
+from twin.sources.text import Decoder, decode_table, is_nested, plain_type
 from twin.sources.vector import ReadOptions, SourceBlock, VectorSource, block_from_wkb
 
 _MAGIC: Final = b"PAR1"
+_UTF8: Final = Decoder("utf-8", False, {})
 
 
 def is_parquet(path: Path) -> bool:
@@ -51,7 +54,6 @@ class ParquetReader:
         geometry_name: Column that holds the geometry, or None.
         encoding: "wkb" or a native encoding of GeoParquet 1.1.
         columns: Attributes to read.
-        dropped: Columns that helpers of the format hold (bounding boxes).
     """
 
     file: Path
@@ -81,13 +83,13 @@ class ParquetReader:
         return [*self.columns, *([self.geometry_name] if self.geometry_name else [])]
 
     def _block(self, start: int, table: pa.Table) -> SourceBlock:
-        attributes = table.select(list(self.columns))
+        attributes, reasons = decode_table(table.select(list(self.columns)), _UTF8)
         if self.geometry_name is None:
-            return block_from_wkb(start, attributes, wkb.finish(np.full(table.num_rows, None, dtype=object)))
+            return block_from_wkb(start, attributes, wkb.finish(np.full(table.num_rows, None, dtype=object)), reasons)
         column = _one_array(table.column(self.geometry_name))
         if self.encoding in _NATIVE:
-            return block_from_wkb(start, attributes, wkb.finish(from_native(column, self.encoding)))
-        return block_from_wkb(start, attributes, wkb.decode(column, lambda rows: [None] * len(rows)))
+            return block_from_wkb(start, attributes, wkb.finish(from_native(column, self.encoding)), reasons)
+        return block_from_wkb(start, attributes, wkb.decode(column, lambda rows: [None] * len(rows)), reasons)
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:
@@ -161,21 +163,13 @@ def open_parquet(path: Path, options: ReadOptions) -> VectorSource:
         schema = stored.schema_arrow
         geo = json.loads((schema.metadata or {}).get(b"geo", b"null"))
     name, encoding, crs = describe_geometry(schema, geo)
-    notes: list[str] = []
-    fields = []
-    for item in schema:
-        if item.name == name or _is_covering(item.name, geo, name):
-            continue
-        fields.append(item.remove_metadata())
-    wanted = options.columns
-    missing = [column for column in wanted or () if column not in [item.name for item in fields]]
-    if missing:
-        raise MisuseError(
-            f"there is no attribute {', '.join(missing)}",
-            file=path,
-            next_step=f"the attributes are: {', '.join(item.name for item in fields)}",
-        )
-    fields = [item for item in fields if wanted is None or item.name in wanted]
+    if encoding != "wkb" and encoding not in _NATIVE:
+        raise SourceError(f'the geometry encoding "{encoding}" is unknown', file=path, next_step=_NEXT)
+    own = [item for item in schema if item.name != name and not _is_covering(item.name, geo, name)]
+    chosen = [own[index] for index in choose_columns(path, [item.name for item in own], options.columns)]
+    fields = [pa.field(item.name, plain_type(item.type)) for item in chosen]
+    nested = [item.name for item in chosen if is_nested(item.type)]
+    notes = [f"lists, structures and bytes are carried along as JSON text: {', '.join(nested)}"] if nested else []
     return VectorSource(
         path=path,
         table=path.stem,

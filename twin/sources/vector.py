@@ -138,23 +138,21 @@ def open_source(path: Path | str, options: ReadOptions | None = None) -> VectorS
     path = Path(path)
     if not path.exists():
         raise SourceError("the file does not exist", file=path, next_step="check the path in twin.toml")
-    return _opener(path)(path, options)
-
-
-def _opener(path: Path):  # type: ignore[no-untyped-def]
-    from twin.sources import gdal, parquet
+    # the formats build on this module, so they are imported only here
+    from twin.sources import gdal, osm, parquet
 
     if parquet.is_parquet(path):
-        return parquet.open_parquet
-    return gdal.open_gdal
+        return parquet.open_parquet(path, options)
+    if path.suffix.lower() in osm.SUFFIXES and options.table in (None, osm.TABLE):
+        return osm.open_osm(path, options)
+    return gdal.open_gdal(path, options)
 
 
 def block_from_wkb(
     first_row: int, attributes: pa.Table, decoded: wkb.Decoded, reasons: Mapping[int, str] | None = None
 ) -> SourceBlock:
     """Puts attributes and decoded geometry together."""
-    found = dict(reasons or {})
-    found.update(dict.fromkeys(decoded.failed, "geometry_read_failed"))
+    found = {**(reasons or {}), **decoded.reasons}
     notes = []
     if decoded.curved:
         notes.append(f"{decoded.curved} curved geometries were turned into straight segments")

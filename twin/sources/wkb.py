@@ -20,6 +20,8 @@ _CURVED: Final = np.array([8, 9, 10, 11, 12, 13, 14])
 _PATCHED: Final = np.array([15, 16, 17])
 _EWKB_Z: Final = 0x80000000
 _EWKB_M: Final = 0x40000000
+_EWKB_SRID: Final = 0x20000000
+_REFUSALS: Final = (NotImplementedError, shapely.GEOSException, ValueError, TypeError)
 #: Polyhedral surface and TIN are laid out like a multipolygon, a triangle like a polygon.
 _PATCH_CONTAINER: Final = {15: 6, 16: 6, 17: 3}
 
@@ -31,7 +33,7 @@ class Decoded:
     Attributes:
         geometry: (n,) shapely geometries, 2D and linear; None where the source has null or cannot be decoded.
         z_min, z_max: (n,) lowest and highest Z in the units of the source, NaN where the geometry is 2D.
-        failed: Rows whose record is damaged.
+        reasons: Row to reason code: damaged records, rings left out, nothing left.
         curved: How many rows were linearised.
         patched: How many polyhedral surfaces, TINs and triangles were projected to their footprint.
     """
@@ -39,7 +41,7 @@ class Decoded:
     geometry: Geometries
     z_min: Floats
     z_max: Floats
-    failed: tuple[int, ...]
+    reasons: dict[int, str]
     curved: int = 0
     patched: int = 0
 
@@ -64,12 +66,15 @@ def decode(column: pa.Array, linearise: Callable[[NDArray[np.int64]], list[bytes
             values[curved] = np.array([*linearise(curved), None], dtype=object)[:-1]
         for row in patched:
             values[row] = patches_to_multipolygon(values[row])
-    geometry, failed = _from_wkb(values)
-    return finish(geometry, failed, curved=len(curved), patched=patched)
+    geometry, reasons = _from_wkb(values)
+    return finish(geometry, reasons, curved=len(curved), patched=patched)
 
 
 def finish(
-    geometry: Geometries, failed: tuple[int, ...] = (), curved: int = 0, patched: NDArray[np.int64] | None = None
+    geometry: Geometries,
+    reasons: dict[int, str] | None = None,
+    curved: int = 0,
+    patched: NDArray[np.int64] | None = None,
 ) -> Decoded:
     """Drops Z and M (keeping the range of Z), joins patches, takes surfaces out of collections."""
     z_min, z_max = z_range(geometry)
@@ -82,7 +87,7 @@ def finish(
     collections = np.flatnonzero(shapely.get_type_id(geometry) == shapely.GeometryType.GEOMETRYCOLLECTION)
     for row in collections:
         geometry[row] = surfaces_of(geometry[row])
-    return Decoded(geometry, z_min, z_max, failed, curved, 0 if patched is None else len(patched))
+    return Decoded(geometry, z_min, z_max, reasons or {}, curved, 0 if patched is None else len(patched))
 
 
 def base_types(column: pa.Array) -> NDArray[np.int64]:
@@ -140,8 +145,7 @@ def _retype(out: bytearray, at: int) -> tuple[int, str]:
 
 
 def _skip_polygon(out: bytearray, at: int, code: int, order: str) -> int:
-    thousands = (code & 0x0FFFFFFF) // 1000
-    dimensions = {0: 2, 1: 3, 2: 3, 3: 4}[thousands] + bool(code & _EWKB_Z) + bool(code & _EWKB_M)
+    dimensions = _dimensions(code)
     (rings,) = struct.unpack_from(order + "I", out, at + 5)
     at += 9
     for _ in range(rings):
@@ -150,21 +154,76 @@ def _skip_polygon(out: bytearray, at: int, code: int, order: str) -> int:
     return at
 
 
-def _from_wkb(values: Geometries) -> tuple[Geometries, tuple[int, ...]]:
+def _from_wkb(values: Geometries) -> tuple[Geometries, dict[int, str]]:
     wanted = np.not_equal(values, None)
     try:
         geometry = shapely.from_wkb(values, on_invalid="ignore")
-    except (NotImplementedError, shapely.GEOSException, ValueError, TypeError):
+    except _REFUSALS:
         geometry = np.array([*map(_one_from_wkb, values), None], dtype=object)[:-1]
-    failed = np.flatnonzero(wanted & shapely.is_missing(geometry))
-    return geometry, tuple(int(row) for row in failed)
+    reasons: dict[int, str] = {}
+    for row in np.flatnonzero(wanted & shapely.is_missing(geometry)).tolist():
+        geometry[row], reasons[row] = salvage(values[row])
+    return geometry, reasons
 
 
 def _one_from_wkb(value: bytes | None) -> Any:
     try:
         return shapely.from_wkb(value, on_invalid="ignore")
-    except (NotImplementedError, shapely.GEOSException, ValueError, TypeError):
+    except _REFUSALS:
         return None
+
+
+def salvage(record: bytes) -> tuple[Any, str]:
+    """What can be had from a polygon record that GEOS refuses: rings are closed, rings of less than three points dropped.
+
+    Returns:
+        The geometry (None where the record itself is damaged) and the reason code.
+    """
+    try:
+        polygons, _ = _surfaces_at(record, 0)
+    except (struct.error, IndexError, ValueError, RecursionError):
+        return None, "geometry_read_failed"
+    kept = [rings for rings in polygons if rings and rings[0] is not None]
+    if not kept:
+        return shapely.Polygon(), "geometry_degenerate"
+    shapes = [shapely.Polygon(rings[0], [ring for ring in rings[1:] if ring is not None]) for rings in kept]
+    return (shapes[0] if len(shapes) == 1 else shapely.MultiPolygon(shapes)), "geometry_repaired"
+
+
+def _surfaces_at(record: bytes, at: int) -> tuple[list[list[Floats | None]], int]:
+    """Polygons of a polygon, multipolygon or collection record at an offset, and the offset behind it."""
+    order = "<" if record[at] == 1 else ">"
+    (code,) = struct.unpack_from(order + "I", record, at + 1)
+    base = (code & 0x0FFFFFFF) % 1000
+    at += 9 if code & _EWKB_SRID else 5
+    (count,) = struct.unpack_from(order + "I", record, at)
+    at += 4
+    found: list[list[Floats | None]] = []
+    if base == 3:
+        rings: list[Floats | None] = []
+        for _ in range(count):
+            ring, at = _ring_at(record, at, order, _dimensions(code))
+            rings.append(ring)
+        return [rings], at
+    if base not in (6, 7):
+        raise ValueError("not a surface")
+    for _ in range(count):
+        inner, at = _surfaces_at(record, at)
+        found += inner
+    return found, at
+
+
+def _ring_at(record: bytes, at: int, order: str, dimensions: int) -> tuple[Floats | None, int]:
+    (points,) = struct.unpack_from(order + "I", record, at)
+    at += 4
+    xyz = np.frombuffer(record, dtype=order + "f8", count=points * dimensions, offset=at).reshape(points, dimensions)
+    ring = xyz[:, : min(dimensions, 3)].astype(np.float64)
+    return (ring if len(ring) >= 3 else None), at + points * dimensions * 8
+
+
+def _dimensions(code: int) -> int:
+    thousands = (code & 0x0FFFFFFF) // 1000
+    return int({0: 2, 1: 3, 2: 3, 3: 4}.get(thousands, 2)) + bool(code & _EWKB_Z) + bool(code & _EWKB_M)
 
 
 def z_range(geometry: Geometries) -> tuple[Floats, Floats]:
