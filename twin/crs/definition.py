@@ -229,17 +229,15 @@ def _parameters(crs: pyproj.CRS) -> tuple[object, ...]:
     if base is None or base.datum is None or base.ellipsoid is None or base.prime_meridian is None:
         return (object(),)  # equal to nothing
     operation = crs.coordinate_operation
-    values = (
-        {} if operation is None else {p.name: _rounded(p.value * p.unit_conversion_factor) for p in operation.params}
-    )
+    terms = () if operation is None else ((p.name, p.value * float(p.unit_conversion_factor)) for p in operation.params)
     return (
         _plain(base.datum.name).removesuffix("ensemble"),
         _rounded(base.ellipsoid.semi_major_metre),
         _rounded(base.ellipsoid.inverse_flattening),
-        _rounded(base.prime_meridian.longitude * base.prime_meridian.unit_conversion_factor),
+        _rounded(base.prime_meridian.longitude * float(base.prime_meridian.unit_conversion_factor)),
         tuple(_rounded(axis.unit_conversion_factor) for axis in crs.axis_info[:2]),
         None if operation is None else operation.method_name,
-        tuple(sorted((name, value) for name, value in values.items() if value)),
+        tuple(sorted((name, _rounded(value)) for name, value in terms if value)),
     )
 
 

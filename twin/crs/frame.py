@@ -90,7 +90,7 @@ class LocalFrame:
     @cached_property
     def origin(self) -> FloatArray:
         """(3,): the origin in EPSG:4978, metres."""
-        return geodetic_to_ecef(self.lon, self.lat, self.h)[0]
+        return geodetic_to_ecef(self.lon, self.lat, self.h).reshape(3)
 
     @cached_property
     def matrix(self) -> tuple[float, ...]:

@@ -114,7 +114,7 @@ def _fit(
     return None
 
 
-@numba.njit(cache=True, error_model="numpy", nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def _evaluate(x, y, h, cx, cy, sx, sy, point, normal, out, outside):  # type: ignore[no-untyped-def]
     """Horner in v of Horner in u, on runs of `_LANES` points so that the inner loops become vector instructions."""
     u, v = np.empty(_LANES), np.empty(_LANES)
@@ -136,7 +136,7 @@ def _evaluate(x, y, h, cx, cy, sx, sy, point, normal, out, outside):  # type: ig
                 out[start + k, axis] += total[k]
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _degree(terms):  # type: ignore[no-untyped-def]
     degree = 0
     while (degree + 1) * (degree + 2) // 2 < terms:
@@ -144,7 +144,7 @@ def _degree(terms):  # type: ignore[no-untyped-def]
     return degree
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _horner(u, v, m, coefficients, degree, row, total):  # type: ignore[no-untyped-def]
     at = 0
     for k in range(m):

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyproj
 from pyproj import Transformer
+from pyproj.crs import CoordinateOperation
 from pyproj.exceptions import ProjError
 from pyproj.transformer import TransformerGroup
 
@@ -20,6 +21,8 @@ from twin.crs.definition import Crs
 from twin.errors import CrsError
 
 FloatArray = npt.NDArray[np.float64]
+#: (west, south, east, north) in degrees.
+Area = tuple[float, float, float, float]
 Step = Callable[[FloatArray], FloatArray]
 
 WGS84 = Crs("EPSG:4326", "proj", pyproj.CRS.from_epsg(4326))
@@ -33,7 +36,11 @@ _ONE_FRAME = re.compile(
 )
 _PIVOTS = (4326, 4258, 4490)
 #: Degrees a point may lie outside the registered area of use of a datum operation.
-_AREA_MARGIN_DEG = 1.0
+_AREA_MARGIN_DEG = 0.25
+#: Operations known to be worse than this are refused: a base map of buildings cannot be placed with them.
+_WORST_ACCURACY_M = 5.0
+#: Nothing is said of operations better than this, unless a grid would better them.
+_GOOD_ACCURACY_M = 1.0
 
 
 def horizontal(source: Crs, target: Crs) -> Step:
@@ -69,6 +76,49 @@ def base_geographic(crs: Crs) -> Crs:
         authority = base.to_authority(min_confidence=100)
         return Crs(":".join(authority) if authority else base.name, "proj", base)
     return WGS84 if base == WGS84.pyproj else Crs(crs.name, "proj", type(crs.pyproj)(base.to_wkt()), public=False)
+
+
+def to_base(crs: Crs) -> Step:
+    """The function that gives longitude and latitude on the CRS's own datum, whether or not that can be linked to another."""
+    step = None if crs.kind != "proj" else _exact(crs.pyproj, _base(crs.pyproj), crs)
+    return _identity if step is None else step
+
+
+def datum_note(crs: Crs, lonlat: FloatArray) -> str | None:
+    """How the datum of a CRS is linked to WGS 84 at places (n, 2) on its own datum, in a sentence; None where it is one frame.
+
+    Raises:
+        CrsError: There is no link there.
+    """
+    base = _base(crs.pyproj)
+    if crs.kind != "proj" or _one_frame(base):
+        return None
+    shift = _shift(base, WGS84.pyproj, crs, WGS84)
+    assert isinstance(shift, _Shift)
+    used = shift.used_at(lonlat)
+    worst = max(operation.accuracy_m for operation in used)
+    grids = _missing_grids(base, lonlat)
+    if worst <= _GOOD_ACCURACY_M and not grids:
+        return None
+    names = ", ".join(sorted({operation.name for operation in used}))
+    better = f"; a better one needs the grid {grids[0]} in PROJ's data directory" if grids else ""
+    return f"{_datum_text(crs)} is linked to WGS 84 by {names}, good to {worst:g} m{better}"
+
+
+def _missing_grids(base: pyproj.CRS, lonlat: FloatArray) -> list[str]:
+    """Grid files, not installed, of operations made for the places."""
+    groups = [_group(base, pyproj.CRS.from_epsg(code)) for code in _PIVOTS]
+    lacking = [operation for group in groups if group is not None for operation in group.unavailable_operations]
+    return [grid.short_name for operation in lacking if _made_for(operation, lonlat) for grid in operation.grids]
+
+
+def _made_for(operation: CoordinateOperation, lonlat: FloatArray) -> bool:
+    use = operation.area_of_use
+    return use is not None and bool(_in_area(lonlat, (use.west, use.south, use.east, use.north), 0.0).all())
+
+
+def _identity(xy: FloatArray) -> FloatArray:
+    return np.array(xy, np.float64).reshape(-1, 2)
 
 
 def is_projected_metric(crs: Crs) -> bool:
@@ -196,44 +246,52 @@ class Operation:
     """One registered datum operation: its function, where it holds (west, south, east, north) and how well, in metres."""
 
     transformer: Transformer
-    area: tuple[float, float, float, float] | None
+    area: Area | None
     accuracy_m: float
     name: str
 
-    def covers(self, lon: FloatArray, lat: FloatArray, margin: float) -> npt.NDArray[np.bool_]:
-        """Which points (degrees) lie in the area, widened by `margin` degrees."""
-        if self.area is None:
-            return np.ones(len(lon), bool)
-        west, south, east, north = self.area
-        span = (east - west) % 360 or 360.0
-        inside = (lon - west + margin) % 360 <= span + 2 * margin
-        return inside & (lat >= south - margin) & (lat <= north + margin)
+
+def _in_area(lonlat: FloatArray, area: Area | None, margin: float) -> npt.NDArray[np.bool_]:
+    """Which points (n, 2), degrees, lie in the area, widened by `margin` degrees; all of them where it is None."""
+    if area is None:
+        return np.ones(len(lonlat), bool)
+    west, south, east, north = area
+    lon, lat = lonlat[:, 0], lonlat[:, 1]
+    span = (east - west) % 360 or 360.0
+    inside = (lon - west + margin) % 360 <= span + 2 * margin
+    return np.asarray(inside & (lat >= south - margin) & (lat <= north + margin), np.bool_)
 
 
 def _operations(pairs: list[tuple[pyproj.CRS, pyproj.CRS]]) -> list[Operation]:
-    """Every operation that PROJ can run now and that is no ballpark, best first."""
-    found = [operation for a, b in pairs for operation in _group(a, b)]
-    return sorted(found, key=lambda o: (o.accuracy_m, _size(o.area), o.name))
+    """Every operation that PROJ can run now, that is no ballpark and good enough for buildings; best first."""
+    found = [_operation(transformer) for a, b in pairs for transformer in _transformers(a, b)]
+    good = [operation for operation in found if operation.accuracy_m <= _WORST_ACCURACY_M]
+    return sorted(good, key=lambda o: (o.accuracy_m, _size(o.area), o.name))
 
 
-def _group(a: pyproj.CRS, b: pyproj.CRS) -> list[Operation]:
+def _transformers(a: pyproj.CRS, b: pyproj.CRS) -> list[Transformer]:
+    group = _group(a, b)
+    return [] if group is None else list(group.transformers)
+
+
+def _group(a: pyproj.CRS, b: pyproj.CRS) -> TransformerGroup | None:
     try:
-        with warnings.catch_warnings():  # "best transformation is not available": told by `datum_operation` instead
+        with warnings.catch_warnings():  # "best transformation is not available" is told by `datum_note`
             warnings.simplefilter("ignore")
-            group = TransformerGroup(a, b, always_xy=True, allow_ballpark=False)
+            return TransformerGroup(a, b, always_xy=True, allow_ballpark=False)
     except ProjError:
-        return []
-    return [_operation(transformer) for transformer in group.transformers]
+        return None
 
 
 def _operation(transformer: Transformer) -> Operation:
     use = transformer.area_of_use
     area = None if use is None else (use.west, use.south, use.east, use.north)
     accuracy = transformer.accuracy if transformer.accuracy is not None and transformer.accuracy >= 0 else np.inf
-    return Operation(transformer, area, float(accuracy), transformer.description)
+    name = transformer.description.replace(" + axis order change (2D)", "").replace("axis order change (2D) + ", "")
+    return Operation(transformer, area, float(accuracy), name)
 
 
-def _size(area: tuple[float, float, float, float] | None) -> float:
+def _size(area: Area | None) -> float:
     return np.inf if area is None else ((area[2] - area[0]) % 360 or 360.0) * (area[3] - area[1])
 
 
@@ -241,7 +299,7 @@ def _degrees(base: pyproj.CRS) -> tuple[float, float]:
     """Factor and offset that take a geographic CRS's longitudes to degrees east of Greenwich."""
     factor = np.rad2deg(base.axis_info[0].unit_conversion_factor)
     meridian = base.prime_meridian
-    offset = 0.0 if meridian is None else np.rad2deg(meridian.longitude * meridian.unit_conversion_factor)
+    offset = 0.0 if meridian is None else np.rad2deg(meridian.longitude * float(meridian.unit_conversion_factor))
     return float(factor), float(offset)
 
 
@@ -254,19 +312,26 @@ class _Shift:
     refusal: tuple[str, str]
 
     def __call__(self, lonlat: FloatArray) -> FloatArray:
-        factor, offset = self.degrees
-        lon, lat = lonlat[:, 0] * factor + offset, lonlat[:, 1] * factor
         out = np.full(lonlat.shape, np.nan)
-        open_rows = np.isfinite(lonlat).all(axis=1)
+        for operation, rows in self._choice(lonlat):
+            out[rows] = np.column_stack(operation.transformer.transform(lonlat[rows, 0], lonlat[rows, 1]))
+        return out
+
+    def used_at(self, lonlat: FloatArray) -> list[Operation]:
+        """The operations that the points need."""
+        return [operation for operation, _ in self._choice(lonlat)]
+
+    def _choice(self, lonlat: FloatArray) -> list[tuple[Operation, npt.NDArray[np.bool_]]]:
+        factor, offset = self.degrees
+        degrees = np.column_stack([lonlat[:, 0] * factor + offset, lonlat[:, 1] * factor])
+        chosen, left = [], np.isfinite(lonlat).all(axis=1)
         for margin in (0.0, _AREA_MARGIN_DEG):
             for operation in self.operations:
-                rows = open_rows & operation.covers(lon, lat, margin)
+                rows = left & _in_area(degrees, operation.area, margin)
                 if rows.any():
-                    out[rows] = np.column_stack(operation.transformer.transform(lonlat[rows, 0], lonlat[rows, 1]))
-                    open_rows &= ~rows
-        if open_rows.any():
-            raise CrsError(
-                f"{self.refusal[0]} ({int(open_rows.sum())} points lie outside every known one)",
-                next_step=self.refusal[1],
-            )
-        return out
+                    chosen.append((operation, rows))
+                    left &= ~rows
+        if left.any():
+            what, step = self.refusal
+            raise CrsError(f"{what} ({int(left.sum())} points lie outside the area of every known one)", next_step=step)
+        return chosen
