@@ -162,7 +162,7 @@ def open_parquet(path: Path, options: ReadOptions) -> VectorSource:
         stored = _open(path)
         schema = stored.schema_arrow
         geo = json.loads((schema.metadata or {}).get(b"geo", b"null"))
-    name, encoding, crs = describe_geometry(schema, geo)
+    name, encoding, crs = describe_geometry(schema, geo) if geo else _native_type(stored)
     if encoding != "wkb" and encoding not in _NATIVE:
         raise SourceError(f'the geometry encoding "{encoding}" is unknown', file=path, next_step=_NEXT)
     own = [item for item in schema if item.name != name and not _is_covering(item.name, geo, name)]
@@ -184,25 +184,45 @@ def open_parquet(path: Path, options: ReadOptions) -> VectorSource:
     )
 
 
-def describe_geometry(schema: pa.Schema, geo: dict[str, Any] | None) -> tuple[str | None, str, str | None]:
+def describe_geometry(schema: pa.Schema, geo: dict[str, Any]) -> tuple[str | None, str, str | None]:
     """Name, encoding and CRS of the primary geometry column.
 
     GeoParquet 1.1: a missing `crs` means OGC:CRS84, a null one means unknown.
     """
-    if geo:
-        name = geo.get("primary_column", "geometry")
-        column = geo.get("columns", {}).get(name, {})
-        crs = crs_text(column["crs"]) if "crs" in column else "OGC:CRS84"
-        return name, str(column.get("encoding", "WKB")).lower(), crs
-    for item in schema:
+    name = geo.get("primary_column", "geometry")
+    if name not in schema.names:
+        return None, "wkb", None
+    column = geo.get("columns", {}).get(name, {})
+    crs = crs_text(column["crs"]) if "crs" in column else "OGC:CRS84"
+    return name, str(column.get("encoding", "WKB")).lower(), crs
+
+
+def _native_type(stored: pq.ParquetFile) -> tuple[str | None, str, str | None]:
+    """The geometry column of a file without GeoParquet metadata: Parquet's own type, a GeoArrow one, or a plain name.
+
+    Parquet's GEOMETRY and GEOGRAPHY types mean OGC:CRS84 where they give no CRS.
+    """
+    for index in range(len(stored.schema)):
+        leaf = stored.schema.column(index)
+        if leaf.logical_type.type in ("GEOMETRY", "GEOGRAPHY"):
+            crs = json.loads(leaf.logical_type.to_json()).get("crs") or "OGC:CRS84"
+            return leaf.path, "wkb", _resolve_crs(crs, stored.schema_arrow.metadata or {})
+    for item in stored.schema_arrow:
         tagged = (item.metadata or {}).get(b"ARROW:extension:name", b"").decode()
-        if tagged.startswith("geoarrow.") or getattr(item.type, "extension_name", "").startswith("geoarrow."):
-            kind = tagged or item.type.extension_name
-            return item.name, kind.removeprefix("geoarrow."), None
-    for item in schema:
+        if tagged.startswith("geoarrow."):
+            return item.name, tagged.removeprefix("geoarrow."), None
+    for item in stored.schema_arrow:
         if item.name.lower() in ("geometry", "geom", "wkb", "wkb_geometry", "the_geom") and _is_binary(item.type):
             return item.name, "wkb", None
     return None, "wkb", None
+
+
+def _resolve_crs(crs: str, metadata: dict[bytes, bytes]) -> str | None:
+    if crs.startswith("srid:"):
+        return f"EPSG:{crs.removeprefix('srid:')}" if crs != "srid:0" else None
+    if crs.startswith("projjson:"):
+        return crs_text(json.loads(metadata.get(crs.removeprefix("projjson:").encode(), b"null")))
+    return crs
 
 
 def _is_binary(kind: pa.DataType) -> bool:
