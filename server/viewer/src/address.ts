@@ -1,0 +1,44 @@
+/** Keeps the address bar in step with the view: moving replaces the entry, selecting adds one, back and forward restore. */
+
+import { decodeView, encodeView, type ViewState } from "./urlstate";
+
+export class Address {
+  private silent = false;
+  private timer = 0;
+
+  constructor(
+    private readonly current: () => ViewState,
+    restore: (view: ViewState) => void,
+  ) {
+    const back = (): void => {
+      this.silent = true;
+      try {
+        restore(decodeView(location.hash));
+      } finally {
+        this.silent = false;
+      }
+    };
+    window.addEventListener("popstate", back);
+  }
+
+  /** A small change (camera, colour, language): the entry is rewritten, and not at every frame. */
+  replace(): void {
+    if (this.silent) return;
+    clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => history.replaceState(null, "", this.link()), 250);
+  }
+
+  /** A change one wants to come back from. */
+  push(): void {
+    if (this.silent) return;
+    clearTimeout(this.timer);
+    const link = this.link();
+    if (new URL(link).hash !== location.hash) history.pushState(null, "", link);
+  }
+
+  link(): string {
+    const url = new URL(location.href);
+    url.hash = encodeView(this.current());
+    return url.href;
+  }
+}

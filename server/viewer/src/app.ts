@@ -1,0 +1,371 @@
+/** Puts the parts together: one release, one scene, one page. */
+
+import { Cartesian2, Math as CesiumMath } from "@cesium/engine";
+import { Address } from "./address";
+import type { Api } from "./api";
+import { h } from "./dom";
+import { languageOf, type Words } from "./i18n";
+import { listenForKeys } from "./keyboard";
+import type { LayerInfo, PropertyInfo, Release } from "./model";
+import { colourable, Colouring } from "./scene/colouring";
+import { Flight } from "./scene/flight";
+import { Ground } from "./scene/ground";
+import { geidOf, Highlight } from "./scene/highlight";
+import { drawOutline } from "./scene/outline";
+import { Pointer } from "./scene/pointer";
+import { buildingShader, Finish } from "./scene/shading";
+import { Site } from "./scene/site";
+import { Stage } from "./scene/stage";
+import { Tiles } from "./scene/tiles";
+import { Selection } from "./selection";
+import type { Settings } from "./settings";
+import type { Twin } from "./twin";
+import { Compass } from "./ui/compass";
+import { SidePanel } from "./ui/legend";
+import { Marker } from "./ui/marker";
+import { Notices } from "./ui/notify";
+import { Panel } from "./ui/panel";
+import { LIMIT, SearchBox } from "./ui/search";
+import { StatusLine } from "./ui/status";
+import { topbar } from "./ui/topbar";
+import { decodeView, type ViewState } from "./urlstate";
+
+/** Frames in a row without anything to load before a view counts as complete. */
+const STEADY_FRAMES = 3;
+
+export class App {
+  private readonly stage: Stage;
+  private readonly site: Site;
+  private readonly tiles: Tiles;
+  private readonly flight: Flight;
+  private readonly selection: Selection;
+  private readonly colouring: Colouring;
+  private readonly highlight: Highlight;
+  private readonly notices = new Notices();
+  private readonly status: StatusLine;
+  private readonly side: SidePanel;
+  private readonly address: Address;
+  private readonly pointer: Pointer;
+  private readonly hidden: Set<string>;
+  private readonly properties: PropertyInfo[];
+  private readonly errors: string[] = [];
+  private steady = 0;
+
+  constructor(
+    private readonly root: HTMLElement,
+    private readonly api: Api,
+    private readonly release: Release,
+    private readonly words: Words,
+    private readonly settings: Settings,
+  ) {
+    const view = decodeView(location.hash);
+    this.hidden = new Set(view.hidden);
+    this.properties = uniqueProperties(release.layers);
+    const map = h("div", { class: "map" });
+    this.status = new StatusLine(words, release.verticalDatum);
+    root.replaceChildren(map);
+    this.stage = new Stage(map, this.status.credits, { low: settings.low });
+    const { scene } = this.stage;
+    this.site = Site.around(release.layers.map((layer) => layer.region).filter((region) => region !== undefined));
+    this.stage.lightFrom(this.site.enuToEcef);
+    this.tiles = new Tiles(this.stage);
+    this.flight = new Flight(this.stage, this.site);
+    this.colouring = new Colouring(this.tiles, (property, classes) => {
+      this.highlight.restyled();
+      this.side.show(property, classes);
+    });
+    const redraw = (): void => this.stage.redraw();
+    this.highlight = new Highlight(this.tiles, redraw, (feature) => this.selection.found(feature));
+    const marker = new Marker(scene);
+    const panel = this.makePanel();
+    this.selection = new Selection({
+      api,
+      words,
+      highlight: this.highlight,
+      flight: this.flight,
+      marker,
+      panel,
+      changed: () => this.address.push(),
+      redraw,
+    });
+    this.side = this.makeSide();
+    this.address = new Address(
+      () => this.view(),
+      (state) => this.restore(state),
+    );
+    this.pointer = this.makePointer();
+    this.dress(map, marker, panel);
+    this.watch();
+    new Ground(scene, this.site);
+    drawOutline(scene, this.site, release.outline);
+    if (view.camera) this.flight.restore(view.camera);
+    else this.flight.home(false);
+  }
+
+  /** Loads the layers and publishes `window.twin`. */
+  async open(): Promise<void> {
+    const view = decodeView(location.hash);
+    const ready = this.firstView();
+    window.twin = this.twin(ready);
+    this.colourBy(view.colour, false);
+    const shader = buildingShader(this.stage.scene, this.site);
+    await Promise.all(
+      this.release.layers.map(async (layer) => {
+        try {
+          await this.tiles.add(layer, shader, this.settings.screenSpaceError);
+          this.tiles.show(layer.id, !this.hidden.has(layer.id));
+        } catch (error) {
+          this.complain(this.words.say("noTiles", { layer: layer.title, message: messageOf(error) }));
+        }
+      }),
+    );
+    if (view.selected !== undefined) void this.selection.open(view.selected, view.camera === undefined);
+    await ready;
+  }
+
+  private makePanel(): Panel {
+    const { words } = this;
+    return new Panel({
+      words,
+      nameOf: (id) => this.properties.find((p) => p.id === id)?.name,
+      fly: () => this.selection.fly(),
+      share: () => void this.copy(this.address.link(), words.say("shared")),
+      copy: (text) => void this.copy(text, words.say("copied")),
+      close: () => this.selection.clear(),
+      follow: (geid) => void this.selection.open(geid),
+    });
+  }
+
+  private makeSide(): SidePanel {
+    const { scene } = this.stage;
+    const finish = new Finish(scene, this.site);
+    finish.enabled = !this.settings.low;
+    const redraw = (): void => this.stage.redraw();
+    return new SidePanel({
+      words: this.words,
+      layers: this.release.layers,
+      hidden: this.hidden,
+      properties: this.properties,
+      toggleLayer: (id, on) => this.toggle(id, on),
+      colourBy: (property) => this.colourBy(property.id),
+      switches: [
+        {
+          key: "edges",
+          on: finish.enabled,
+          set: (on) => {
+            finish.enabled = on;
+            redraw();
+          },
+        },
+        {
+          key: "shadows",
+          on: false,
+          set: (on) => {
+            scene.shadowMap.enabled = on;
+            scene.shadowMap.softShadows = true;
+            scene.shadowMap.maximumDistance = this.site.radius * 4;
+            scene.shadowMap.darkness = 0.45;
+            redraw();
+          },
+        },
+      ],
+    });
+  }
+
+  private makePointer(): Pointer {
+    return new Pointer(this.stage, this.site, {
+      click: (feature, place) => {
+        if (feature) this.selection.pick(feature, place);
+        else this.selection.clear();
+      },
+      hover: (feature) => this.highlight.hover(feature),
+      move: (place) => this.status.showCursor(place),
+    });
+  }
+
+  private dress(map: HTMLElement, marker: Marker, panel: Panel): void {
+    const { words, flight } = this;
+    const search = new SearchBox({
+      words,
+      find: (query, signal) => this.api.search(query, LIMIT, signal),
+      choose: (entity) => this.selection.choose(entity),
+      announce: (text) => this.notices.announce(text),
+    });
+    const bar = topbar(this.release, words, search.element, (language) => {
+      words.language = language;
+      this.address.replace();
+    });
+    bar.menu.addEventListener("click", () => {
+      const open = document.body.classList.toggle("with-side");
+      bar.menu.setAttribute("aria-expanded", String(open));
+    });
+    const zoom = (factor: number): void => flight.zoom(factor);
+    const compass = new Compass(words, {
+      north: () => flight.north(),
+      tilt: () => flight.tilt(),
+      home: () => flight.home(),
+      zoomIn: () => zoom(0.6),
+      zoomOut: () => zoom(1 / 0.6),
+    });
+    this.stage.scene.postRender.addEventListener(() => compass.turn(this.stage.scene.camera.heading));
+    words.bind(() => {
+      document.documentElement.lang = words.language === "zh" ? "zh-CN" : "en";
+      document.title = `${this.release.name} · ${words.say("title")}`;
+      this.stage.canvas.setAttribute("role", "application");
+      this.stage.canvas.setAttribute("aria-label", words.say("mapLabel", { name: this.release.name }));
+    });
+    map.append(marker.element);
+    this.root.append(bar.element, this.side.element, panel.element, compass.element, this.status.element, this.notices.element);
+    listenForKeys({
+      search: () => search.focus(),
+      escape: () => this.selection.clear(),
+      home: () => flight.home(),
+      north: () => flight.north(),
+      tilt: () => flight.tilt(),
+      zoom,
+      pan: (right, ahead) => flight.pan(right, ahead),
+      help: () => this.notices.tell(words.say("keysText")),
+    });
+  }
+
+  private watch(): void {
+    const { scene } = this.stage;
+    scene.preUpdate.addEventListener(() => this.flight.keepAbove());
+    scene.camera.moveEnd.addEventListener(() => this.address.replace());
+    scene.camera.changed.addEventListener(() => this.scale());
+    scene.camera.percentageChanged = 0.01;
+    scene.postRender.addEventListener(() => this.scale());
+    scene.renderError.addEventListener((_scene: unknown, error: unknown) => this.complain(messageOf(error)));
+    this.tiles.onError.push((message) => this.complain(this.words.say("tileFailed", { message })));
+    const count = (): void => {
+      const done = this.tiles.tilesets.size > 0 && this.tiles.loaded;
+      this.steady = done ? this.steady + 1 : 0;
+      this.status.showPending(done ? 0 : this.tiles.tilesets.size === 0 ? -1 : Math.max(1, this.tiles.pending));
+      if (this.steady === STEADY_FRAMES) this.colouring.settle();
+      else if (this.steady < STEADY_FRAMES && done) this.stage.redraw();
+    };
+    scene.postRender.addEventListener(count);
+  }
+
+  private scale(): void {
+    const { canvas, scene } = this.stage;
+    const [x, y] = [canvas.clientWidth / 2, canvas.clientHeight / 2];
+    const [a, b] = [this.site.groundAt(scene.camera, x - 50, y), this.site.groundAt(scene.camera, x + 50, y)];
+    if (!a || !b) {
+      this.status.showScale(undefined);
+      return;
+    }
+    const east = (b.longitude - a.longitude) * Math.cos(a.latitude);
+    this.status.showScale((Math.hypot(east, b.latitude - a.latitude) * 6_371_000) / 100);
+  }
+
+  private firstView(): Promise<void> {
+    return new Promise((resolve) => {
+      const { scene } = this.stage;
+      const remove = scene.postRender.addEventListener(() => {
+        if (this.steady <= STEADY_FRAMES) {
+          this.stage.redraw();
+          return;
+        }
+        remove();
+        resolve();
+      });
+    });
+  }
+
+  private colourBy(id: string | undefined, remember = true): void {
+    const { properties } = this;
+    const property = properties.find((p) => p.id === id) ?? properties.find((p) => p.id === "height_m") ?? properties[0];
+    if (!property) return;
+    this.side.show(property, undefined);
+    this.colouring.choose(property);
+    if (remember) this.address.replace();
+  }
+
+  private toggle(id: string, on: boolean): void {
+    if (on) this.hidden.delete(id);
+    else this.hidden.add(id);
+    this.tiles.show(id, on);
+    this.address.replace();
+  }
+
+  private view(): ViewState {
+    const selected = this.selection.geid;
+    const colour = this.colouring.by;
+    return {
+      camera: this.flight.state(),
+      ...(selected !== undefined && { selected }),
+      ...(colour !== undefined && { colour }),
+      ...(this.hidden.size > 0 && { hidden: [...this.hidden] }),
+      language: this.words.language,
+    };
+  }
+
+  private restore(view: ViewState): void {
+    this.words.language = languageOf(view.language, [this.words.language]);
+    if (view.camera) this.flight.restore(view.camera);
+    if (view.colour !== undefined && view.colour !== this.colouring.by) this.colourBy(view.colour, false);
+    if (view.selected === undefined) this.selection.clear();
+    else if (view.selected !== this.selection.geid) void this.selection.open(view.selected, false);
+  }
+
+  private async copy(text: string, done: string): Promise<void> {
+    try {
+      await navigator.clipboard.writeText(text);
+      this.notices.tell(done);
+    } catch {
+      // Plain http on another host has no clipboard API; the old way needs a selected text field.
+      this.notices.tell(copyBySelection(text) ? done : this.words.say("copyFailed"));
+    }
+  }
+
+  private complain(message: string): void {
+    this.errors.push(message);
+    this.notices.tell(message, "warning");
+  }
+
+  private twin(ready: Promise<void>): Twin {
+    const { scene, canvas } = this.stage;
+    return {
+      viewer: { scene, camera: scene.camera, canvas },
+      tilesets: this.tiles.tilesets,
+      ready,
+      select: (geid) => this.selection.open(geid),
+      pick: (x, y) => {
+        const feature = this.pointer.pick(new Cartesian2(x, y));
+        return feature && geidOf(feature);
+      },
+      home: () => this.flight.home(false),
+      state: () => ({
+        release: this.release.id,
+        project: this.release.name,
+        language: this.words.language,
+        colour: this.colouring.by,
+        selected: this.selection.geid,
+        highlighted: this.selection.shown?.drawn ?? false,
+        tilesLoaded: this.tiles.loaded,
+        pending: this.tiles.pending,
+        camera: { ...this.flight.state(), heading: CesiumMath.toDegrees(scene.camera.heading) },
+        errors: [...this.errors],
+      }),
+    };
+  }
+}
+
+function uniqueProperties(layers: readonly LayerInfo[]): PropertyInfo[] {
+  const found = new Map<string, PropertyInfo>();
+  for (const layer of layers) for (const property of colourable(layer)) found.set(property.id, property);
+  return [...found.values()];
+}
+
+function copyBySelection(text: string): boolean {
+  const field = h("textarea", { readonly: true, class: "visually-hidden" });
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  return done;
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

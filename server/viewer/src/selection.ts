@@ -1,0 +1,174 @@
+/** The selected building: what the tile said at once, what the registry says a moment later, and its place on the map. */
+
+import { Cartesian3, Cartographic, type Cesium3DTileFeature } from "@cesium/engine";
+import { ApiError, isAbort, type Api } from "./api";
+import { metres, sameGeid } from "./format";
+import type { Words } from "./i18n";
+import type { Entity } from "./model";
+import type { Flight } from "./scene/flight";
+import { geidOf, type Highlight } from "./scene/highlight";
+import { toDegrees } from "./scene/site";
+import type { Marker } from "./ui/marker";
+import type { Panel, PanelState } from "./ui/panel";
+
+export interface SelectionParts {
+  api: Api;
+  words: Words;
+  highlight: Highlight;
+  flight: Flight;
+  marker: Marker;
+  panel: Panel;
+  /** After the selected geid changed. */
+  changed: () => void;
+  redraw: () => void;
+}
+
+/** The properties a tile holds of a feature, as plain values. */
+export function propertiesOf(feature: Cesium3DTileFeature): Record<string, unknown> {
+  const found: Record<string, unknown> = {};
+  for (const id of feature.getPropertyIds()) {
+    const value: unknown = feature.getProperty(id);
+    if (value !== undefined && value !== null) found[id] = value;
+  }
+  return found;
+}
+
+export class Selection {
+  private state?: PanelState;
+  private request?: AbortController;
+  /** Where a click fell: the marker's place until the registry has answered. */
+  private clicked?: Cartesian3;
+
+  constructor(private readonly parts: SelectionParts) {
+    parts.words.bind(() => this.mark());
+  }
+
+  get geid(): string | undefined {
+    return this.state?.geid;
+  }
+
+  /** What the panel shows, for tests and for `window.twin`. */
+  get shown(): PanelState | undefined {
+    return this.state;
+  }
+
+  clear(): void {
+    if (!this.state) return;
+    this.request?.abort();
+    delete this.state;
+    delete this.clicked;
+    this.parts.highlight.select(undefined);
+    this.parts.panel.show(undefined);
+    this.mark();
+    this.parts.changed();
+  }
+
+  /** A feature under the pointer. */
+  pick(feature: Cesium3DTileFeature, place?: { lon: number; lat: number; height: number }): void {
+    const geid = geidOf(feature);
+    if (geid === undefined) return;
+    this.clicked = place && Cartesian3.fromDegrees(place.lon, place.lat, place.height);
+    this.begin({ geid, tile: propertiesOf(feature), drawn: true });
+    this.parts.highlight.select({ geid }, feature);
+    void this.ask(geid, false);
+  }
+
+  /** An answer of the search or of `/resolve`; its tile may not be there. */
+  choose(entity: Entity, fly = true): void {
+    delete this.clicked;
+    this.begin({ geid: entity.geid, entity, drawn: false });
+    this.aim(entity);
+    const flown = fly && this.parts.flight.entity(entity);
+    void this.ask(entity.geid, fly && !flown);
+  }
+
+  /** A geid or an alias alone, from a link or a test; resolves when the registry has answered. */
+  async open(id: string, fly = true): Promise<void> {
+    delete this.clicked;
+    this.begin({ geid: id, drawn: false });
+    this.parts.highlight.select({ geid: id });
+    await this.ask(id, fly);
+  }
+
+  /** The feature turned up in a tile. */
+  found(feature: Cesium3DTileFeature): void {
+    const geid = geidOf(feature);
+    if (!this.state || geid === undefined || !sameGeid(geid, this.state.geid)) return;
+    this.update({ tile: propertiesOf(feature), drawn: true });
+  }
+
+  fly(): void {
+    if (this.state?.entity && this.parts.flight.entity(this.state.entity)) return;
+    if (!this.clicked) return;
+    const place = Cartographic.fromCartesian(this.clicked);
+    if (!place) return;
+    const [lon, lat] = [toDegrees(place.longitude), toDegrees(place.latitude)];
+    this.parts.flight.entity({ geid: "", lon, lat, height: place.height, record: {} });
+  }
+
+  private begin(state: PanelState): void {
+    this.request?.abort();
+    this.state = state;
+    this.parts.panel.show(state);
+    this.mark();
+    this.parts.changed();
+  }
+
+  private update(change: Partial<PanelState>): void {
+    if (!this.state) return;
+    this.state = { ...this.state, ...change };
+    this.parts.panel.show(this.state);
+    this.mark();
+  }
+
+  private aim(entity: Entity): void {
+    const { geid, tile, row } = entity;
+    this.parts.highlight.select({ geid, ...(tile !== undefined && { tile }), ...(row !== undefined && { row }) });
+  }
+
+  private async ask(id: string, fly: boolean): Promise<void> {
+    const request = new AbortController();
+    this.request = request;
+    try {
+      const entity = await this.parts.api.entity(id, request.signal);
+      if (request.signal.aborted || !this.state) return;
+      const renamed = !sameGeid(entity.geid, this.state.geid);
+      this.update({ entity, geid: entity.geid, problem: undefined as never });
+      delete this.state.problem;
+      this.aim(entity);
+      if (renamed) this.parts.changed();
+      if (fly) this.parts.flight.entity(entity);
+    } catch (error) {
+      if (isAbort(error) || request.signal.aborted) return;
+      this.update({ problem: this.explain(error) });
+    }
+  }
+
+  private explain(error: unknown): string {
+    const { words } = this.parts;
+    if (error instanceof ApiError && error.failure === "not-found") return words.say("recordMissing");
+    return words.say("recordFailed", { message: error instanceof Error ? error.message : String(error) });
+  }
+
+  private mark(): void {
+    const { marker, words } = this.parts;
+    const place = this.state && (topOf(this.state.entity) ?? this.clicked);
+    if (!this.state || !place) {
+      marker.show(undefined);
+      this.parts.redraw();
+      return;
+    }
+    const { entity, tile } = this.state;
+    const name = entity?.name ?? entity?.address ?? text(tile?.["name"]) ?? words.say("unnamed");
+    const height = entity?.heightM ?? (typeof tile?.["height_m"] === "number" ? tile["height_m"] : undefined);
+    marker.show(place, name, height === undefined ? "" : `${words.say("height_m")} ${metres(height)}`);
+    this.parts.redraw();
+  }
+}
+
+const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
+
+function topOf(entity: Entity | undefined): Cartesian3 | undefined {
+  if (entity?.lon === undefined || entity.lat === undefined) return undefined;
+  return Cartesian3.fromDegrees(entity.lon, entity.lat, (entity.height ?? 0) + (entity.heightM ?? 0));
+}
