@@ -42,4 +42,5 @@ class MeshBatch:
 
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lowest and highest corner, (3,) each; raises ValueError on an empty mesh."""
-        return self.position.min(axis=0), self.position.max(axis=0)
+        columns = [self.position[:, axis] for axis in range(3)]  # several times quicker than along axis 0
+        return np.array([one.min() for one in columns]), np.array([one.max() for one in columns])

@@ -14,7 +14,7 @@ from twin.gltf import meshopt
 _EXTENSION = "EXT_meshopt_compression"
 _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963
 
-_COMPONENTS = {
+_COMPONENTS: dict[int, np.dtype[Any]] = {
     5120: np.dtype("i1"), 5121: np.dtype("u1"), 5122: np.dtype("<i2"), 5123: np.dtype("<u2"), 5125: np.dtype("<u4"),
     5126: np.dtype("<f4"),
 }  # fmt: skip

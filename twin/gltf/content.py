@@ -122,7 +122,7 @@ def _require(content: MeshContent) -> None:
         raise MisuseError("the mesh names a row the table lacks", next_step="number features by the rows of the tile")
     if int(mesh.triangle.max()) >= len(mesh.position):
         raise MisuseError("a triangle names a vertex the mesh lacks", next_step="number corners by vertex")
-    if not np.isfinite(mesh.position).all():
+    if not np.isfinite(mesh.bounds()).all():
         raise MisuseError("a position is not a finite number", next_step="check the CRS and the heights")
 
 

@@ -15,7 +15,7 @@ from twin.errors import MisuseError
 #: Every identifier of a schema must look like this (3D Metadata Specification, "Identifiers").
 IDENTIFIER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
-#: Stands for null in every float property: the lowest float32, exact in JSON, in float32 and in float64. (NaN is not JSON.)
+#: Stands for null in every float property: the lowest float32, exact in JSON, float32 and float64. (NaN is not JSON.)
 FLOAT_NO_DATA = -3.4028234663852886e38
 
 #: Stored for null in every enum.
@@ -327,9 +327,9 @@ def _integer(base: Property, kind: pa.DataType, nullable: bool, bounds: tuple[in
         return replace(base, type="SCALAR", component_type=stored, no_data=null)
     # CesiumJS reads INT64 as BigInt and never finds it equal to the JSON number in noData, so null would be a value.
     low, high = bounds if bounds is not None else (-EXACT_INTEGER, EXACT_INTEGER)
-    if -(2**31) < low and high < 2**31:
+    if low > -(2**31) and high < 2**31:
         return replace(base, type="SCALAR", component_type="INT32", no_data=-(2**31))
-    if -EXACT_INTEGER <= low and high <= EXACT_INTEGER:
+    if low >= -EXACT_INTEGER and high <= EXACT_INTEGER:
         return replace(base, type="SCALAR", component_type="FLOAT64", no_data=FLOAT_NO_DATA)
     return replace(base, no_data="")
 

@@ -1,4 +1,4 @@
-"""Explicit tiling: a tree as one small `tileset.json` that refers to further small ones, loaded when they are needed."""
+"""Explicit tiling: a tree as one small `tileset.json` that refers to further ones, loaded when needed."""
 
 from __future__ import annotations
 

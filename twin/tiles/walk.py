@@ -50,7 +50,7 @@ class TileRecord:
 
 def resolve(base: str, uri: str) -> str:
     """Key of `uri` as the document under the key `base` means it; raises StoreError if it leaves the store."""
-    key = posixpath.normpath(posixpath.join(posixpath.dirname(base), uri.split("?")[0]))
+    key = posixpath.normpath(posixpath.join(posixpath.dirname(base), uri.split("?", maxsplit=1)[0]))
     if "://" in uri or key.startswith(("..", "/")):
         raise StoreError(f"{uri} leads out of the store", file=base, next_step="build the tiles again")
     return key
