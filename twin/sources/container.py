@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import gzip
+import json
 import os
 import shutil
 import tempfile
 import warnings
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -36,6 +39,8 @@ _DATASETS: Final = frozenset(
         ".csv",
     }
 )
+_JSON: Final = frozenset({".json", ".geojson", ".geojsonl", ".geojsons", ".ndjson", ".jsonl", ".ndgeojson"})
+_HEAD_BYTES: Final = 4 << 20
 _SIDECARS: Final = (".dbf", ".prj", ".cpg")
 
 
@@ -71,13 +76,47 @@ def locate(path: Path, table: str | None = None) -> Located:
     """
     suffix = path.suffix.lower()
     if suffix == ".gz":
-        return Located(f"/vsigzip/{path.resolve()}", None, Path(path.stem).suffix.lower(), random_access=False)
+        inner = Path(path.stem).suffix.lower()
+        prefix = "GeoJSONSeq:" if inner in _JSON and is_sequence(path) else ""
+        return Located(f"{prefix}/vsigzip/{path.resolve()}", None, inner, random_access=False)
+    if suffix in _JSON and is_sequence(path):
+        return Located(f"GeoJSONSeq:{path.resolve()}", None, suffix)
     if suffix in (".zip", ".shz"):
         return _in_zip(path, table)
     if suffix == ".shp" and beside(path, ".shx") is None:
         restored = _with_index(str(path.resolve()), path.stat().st_mtime_ns)
         return Located(restored, Path(restored), suffix, notes=("the .shx was missing; the index was rebuilt",))
     return Located(str(path), path if suffix in (".shp", ".dbf") else None, suffix)
+
+
+def is_sequence(path: Path) -> bool:
+    """True for GeoJSON text sequences (RFC 8142) and one feature a line, whatever the file is called.
+
+    GDAL goes by the name and would read one feature of such a file and no more.
+
+    Raises:
+        SourceError: A .gz is damaged.
+    """
+    head = _head(path)
+    if head.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] == b"\x1e":
+        return True
+    line, newline, rest = head.lstrip(b" \t\r\n\xef\xbb\xbf").partition(b"\n")
+    if not newline and len(head) >= _HEAD_BYTES:
+        return False
+    try:
+        first = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(first, dict) and first.get("type") == "Feature" and rest.lstrip()[:1] == b"{"
+
+
+def _head(path: Path) -> bytes:
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            return bytes(file.read(_HEAD_BYTES))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SourceError(f"the .gz is damaged: {error}", file=path, next_step="copy or download it again") from error
 
 
 def _in_zip(path: Path, table: str | None) -> Located:

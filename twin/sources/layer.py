@@ -28,6 +28,7 @@ _PLACEHOLDER: Final = re.compile(
     re.I,
 )
 _PEEK_BYTES: Final = 1 << 16
+_PROBE_ROWS: Final = 1000
 _ERRORS: Final = (
     pyogrio.errors.DataSourceError,
     pyogrio.errors.DataLayerError,
@@ -110,18 +111,24 @@ def describe(path: Path, located: Located, wanted: str | None, notes: list[str])
         SourceError: GDAL cannot read it.
         MisuseError: It is not plain which table is meant.
     """
+    if located.name.startswith("GeoJSONSeq:"):
+        return describe_table(path, located, None, notes)  # one table by definition; listing would read the whole file
     with reading(path), quiet(notes):
         tables = pyogrio.list_layers(located.name)
     return describe_table(path, located, choose_table(path, tables, wanted), notes)
 
 
-def describe_table(path: Path, located: Located, table: str, notes: list[str]) -> Layer:
+def describe_table(path: Path, located: Located, table: str | None, notes: list[str]) -> Layer:
     """Describes a table by its name; see `describe`."""
     encoding = "ISO-8859-1" if located.dbf is not None else None
     with reading(path), quiet(notes):
         info = pyogrio.read_info(located.name, layer=table, encoding=encoding, force_feature_count=True)
-        with pyogrio.raw.open_arrow(located.name, layer=table, encoding=encoding, use_pyarrow=True) as (_, stream):
-            schema = stream.schema
+        with pyogrio.raw.open_arrow(
+            located.name, layer=table, encoding=encoding, use_pyarrow=True, return_fids=True, batch_size=_PROBE_ROWS
+        ) as (_, stream):
+            schema = pa.schema(list(stream.schema)[1:])
+            ids = pa.field(stream.schema.names[0], pa.int64())
+            probe = next(stream, None) if str(info["driver"]).startswith("GeoJSON") else None
     nested = [item.name for item in schema if item.name != info["geometry_name"] and is_nested(item.type)]
     nested = [name for name in nested if name != "wkb_geometry"]
     if nested:
@@ -129,12 +136,11 @@ def describe_table(path: Path, located: Located, table: str, notes: list[str]) -
     geometry_name = info["geometry_name"] or "wkb_geometry"
     fields = [item for item in schema if item.name != geometry_name]
     count = int(info["features"])
-    fid_column, fid_first = _row_ids(path, located, info, count)
-    names = [item.name for item in fields]
-    if fid_column is not None and fid_column not in names:
-        fields.insert(0, pa.field(fid_column, pa.int64()))
+    fid_column, fid_first = _row_ids(path, located, info, probe)
+    if fid_column is not None and fid_column not in [item.name for item in fields]:
+        fields.insert(0, ids)
     return Layer(
-        table=table,
+        table=str(info["layer_name"]),
         driver=info["driver"],
         columns=tuple(item.name for item in fields),
         types=tuple(plain_type(item.type) for item in fields),
@@ -147,8 +153,11 @@ def describe_table(path: Path, located: Located, table: str, notes: list[str]) -
     )
 
 
-def _row_ids(path: Path, located: Located, info: dict[str, Any], count: int) -> tuple[str | None, int | None]:
+def _row_ids(
+    path: Path, located: Located, info: dict[str, Any], probe: pa.RecordBatch | None
+) -> tuple[str | None, int | None]:
     """The row id column of a GeoPackage, or the integer ids that GeoJSON features carry beside their properties."""
+    count = int(info["features"])
     if info["driver"] == "GPKG" and info["fid_column"] and count:
         column = info["fid_column"]
         query = f'SELECT min("{column}") AS low, max("{column}") AS high FROM "{info["layer_name"]}"'  # noqa: S608
@@ -156,14 +165,10 @@ def _row_ids(path: Path, located: Located, info: dict[str, Any], count: int) -> 
             _, found = pyogrio.raw.read_arrow(located.name, sql=query)
         low, high = found.column("low")[0].as_py(), found.column("high")[0].as_py()
         return column, low if high - low + 1 == count else None
-    if info["driver"].startswith("GeoJSON") and "id" not in list(info["fields"]):
-        with reading(path), quiet():
-            _, found = pyogrio.raw.read_arrow(
-                located.name, columns=[], read_geometry=False, return_fids=True, max_features=1000
-            )
-        ids = found.column(0).to_numpy()
+    if probe is not None and "id" not in list(info["fields"]):
+        ids = probe.column(0).to_numpy()
         if not np.array_equal(ids, np.arange(len(ids))):
-            return found.column_names[0], None
+            return str(probe.schema.names[0]), None
     return None, None
 
 
