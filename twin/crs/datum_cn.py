@@ -13,9 +13,11 @@ FloatArray = npt.NDArray[np.float64]
 _A = 6378245.0
 _EE = 0.00669342162296594323
 _X_PI = np.pi * 3000.0 / 180.0
-#: Where web maps distort (west, south, east, north, degrees). A rectangle: it holds parts of Korea, Japan and all of Hong Kong and Taiwan.
+#: Where web maps distort (west, south, east, north, degrees). A rectangle: it holds Hong Kong, Taiwan, Korea and a
+#: part of Japan too.
 DISTORTED_BOX = (72.004, 0.8293, 137.8347, 55.8271)
 _ROUNDS = 5
+_BD_SHIFT = np.array([0.0065, 0.006])
 
 
 def in_distorted_box(lonlat: FloatArray) -> npt.NDArray[np.bool_]:
@@ -46,13 +48,13 @@ def gcj02_to_wgs84(lonlat: FloatArray) -> FloatArray:
 def gcj02_to_bd09(lonlat: FloatArray) -> FloatArray:
     """BD-09 of GCJ-02 points, (n, 2) degrees."""
     lonlat = np.asarray(lonlat, np.float64).reshape(-1, 2)
-    return _swirl(lonlat) + (0.0065, 0.006)
+    return np.add(_swirl(lonlat), _BD_SHIFT)
 
 
 def bd09_to_gcj02(lonlat: FloatArray) -> FloatArray:
     """GCJ-02 of BD-09 points, (n, 2) degrees, by fixed-point iteration (the usual closed form is 3 to 7 cm wrong)."""
     lonlat = np.asarray(lonlat, np.float64).reshape(-1, 2)
-    guess = lonlat - (0.0065, 0.006)
+    guess: FloatArray = lonlat - _BD_SHIFT
     for _ in range(_ROUNDS):
         guess = guess + lonlat - gcj02_to_bd09(guess)
     return guess

@@ -1,4 +1,4 @@
-"""Turns what a user writes for a coordinate reference system into one object that never gives a private definition away."""
+"""Turns what a user writes for a CRS into one object that never gives a private definition away."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ class Crs:
 def parse_crs(text: str) -> Crs:
     """Reads a CRS as a user writes it.
 
-    Understood are codes ("EPSG:4549", "4549", "ESRI:102100", URNs), names ("CGCS2000 / 3-degree Gauss-Kruger CM 120E"), WKT,
-    PROJJSON, PROJ strings, "gcj02" and "bd09". Of a compound or three-dimensional CRS the horizontal part is kept:
-    heights have their own datum (`twin.crs.vertical`).
+    Understood are codes ("EPSG:4549", "4549", "ESRI:102100", URNs), names ("CGCS2000 / 3-degree Gauss-Kruger CM
+    120E"), WKT, PROJJSON, PROJ strings, "gcj02" and "bd09". Of a compound or three-dimensional CRS the horizontal
+    part is kept: heights have their own datum (`twin.crs.vertical`).
 
-    A definition given in full (WKT, PROJJSON, PROJ string) may be the secret of a city and is treated so, with one exception:
-    where it is, parameter by parameter, an entry of the public register (the `.prj` file of a Shapefile usually is), it
-    is that entry.
+    A definition given in full (WKT, PROJJSON, PROJ string) may be the secret of a city and is treated so, with one
+    exception: where it is, parameter by parameter, an entry of the public register (the `.prj` file of a Shapefile
+    usually is), it is that entry.
 
     Args:
         text: What the user wrote.
@@ -164,8 +164,8 @@ def _from_definition(text: str) -> Crs:
         parsed = _proj_parse(text, _HiddenCrs)
         if parsed is None:
             raise CrsError(
-                "the definition of the coordinate reference system (WKT, PROJJSON or PROJ string; not shown) cannot be read by PROJ",
-                next_step="check it with `projinfo` or in QGIS; a PROJ string starts with +proj=, WKT with PROJCRS[ or PROJCS[",
+                "PROJ cannot read the definition of the CRS (WKT, PROJJSON or PROJ string; not shown)",
+                next_step="check it in QGIS; a PROJ string starts with +proj=, WKT with PROJCRS[ or PROJCS[",
             )
         flat = _horizontal_part(parsed, "the given definition")
         public = _register_entry(flat)
@@ -224,7 +224,7 @@ def _register_entry(crs: pyproj.CRS) -> Crs | None:
 
 
 def _parameters(crs: pyproj.CRS) -> tuple[object, ...]:
-    """Everything that decides the numbers, so that two definitions can be compared whatever their wording and axis order."""
+    """Everything that decides the numbers, whatever the wording and the axis order."""
     base = crs.geodetic_crs
     if base is None or base.datum is None or base.ellipsoid is None or base.prime_meridian is None:
         return (object(),)  # equal to nothing

@@ -124,11 +124,11 @@ class LocalFrame:
 class EnuProjector:
     """Projects coordinates of one CRS into a local frame, to a stated tolerance against PROJ.
 
-    PROJ is asked once, at nodes spread over the bounds; a polynomial through them then gives the point on the ellipsoid and
-    the ellipsoid's normal there, and position = point + height x normal holds exactly. The polynomial is used only if it
-    misses PROJ at a denser set of check points by less than half of the tolerance; points outside the bounds, and
-    everything where no polynomial passes, go through PROJ itself. The result of a point depends on nothing but that
-    point, so any cut of the work into blocks gives the same bytes. Picklable.
+    PROJ is asked once, at nodes spread over the bounds; a polynomial through them then gives the point on the
+    ellipsoid and the ellipsoid's normal there, and position = point + height x normal holds exactly. The polynomial
+    is used only if it misses PROJ at a denser set of check points by less than half of the tolerance; points outside
+    the bounds, and everything where no polynomial passes, go through PROJ itself. Within one projector the result of
+    a point depends on nothing but that point, so any cut of the work into blocks gives the same bytes. Picklable.
 
     Args:
         crs: CRS of the coordinates; one that PROJ knows (not GCJ-02 or BD-09).

@@ -91,8 +91,8 @@ class GeoidGrid:
     def at(self, lon: FloatArray, lat: FloatArray) -> FloatArray:
         """Bilinear undulation in metres, (n,); NaN where a node that counts has no data.
 
-        Longitudes may be given in -180..180 or 0..360, whatever the grid uses. Up to half a step outside the outermost nodes
-        (the outer half of the outer pixels) the outermost value holds.
+        Longitudes may be given in -180..180 or 0..360, whatever the grid uses. Up to half a step outside the
+        outermost nodes (the outer half of the outer pixels) the outermost value holds.
 
         Raises:
             CrsError: A point lies outside the grid.
@@ -113,7 +113,8 @@ class GeoidGrid:
             first = int(np.argmax(outside))
             south, north = sorted((self.north, self.north + (self.rows - 1) * self.step_lat))
             raise CrsError(
-                f"{int(outside.sum())} points lie outside the geoid grid (the first at lon {lon[first]:.5f}, lat {lat[first]:.5f}; the grid covers "
+                f"{int(outside.sum())} points lie outside the geoid grid "
+                f"(the first at lon {lon[first]:.5f}, lat {lat[first]:.5f}; the grid covers "
                 f"{self.west:.3f} to {self.west + (self.columns - 1) * self.step_lon:.3f}, {south:.3f} to {north:.3f})",
                 file=self.path,
                 next_step="use a grid that covers the project, or `geoid_undulation_m`",
@@ -140,26 +141,21 @@ class GeoidGrid:
         out = np.empty(len(column))
         blocks = (row // _BLOCK) * (self.columns // _BLOCK + 1) + column // _BLOCK
         for block in np.unique(blocks):
-            rows = blocks == block
-            r, c = divmod(int(block), self.columns // _BLOCK + 1)
-            values = _read_block(
-                self.path,
-                self.stamp,
-                r * _BLOCK,
-                c * _BLOCK,
-                min(_BLOCK, self.rows - r * _BLOCK),
-                min(_BLOCK, self.columns - c * _BLOCK),
-            )
-            out[rows] = values[row[rows] - r * _BLOCK, column[rows] - c * _BLOCK]
+            chosen = blocks == block
+            at = divmod(int(block), self.columns // _BLOCK + 1)
+            values = _read_block(self.path, self.stamp, *at)
+            out[chosen] = values[row[chosen] - at[0] * _BLOCK, column[chosen] - at[1] * _BLOCK]
         return out
 
 
 @lru_cache(maxsize=64)
-def _read_block(path: Path, stamp: tuple[int, int], row: int, column: int, height: int, width: int) -> FloatArray:  # noqa: ARG001 - `stamp` is part of the key
-    """A window of band 1 in metres, NaN where there is no data."""
+def _read_block(path: Path, stamp: tuple[int, int], block_row: int, block_column: int) -> FloatArray:  # noqa: ARG001
+    """A window of band 1 in metres, NaN where there is no data; `stamp` is only there to be part of the key."""
+    top, left = block_row * _BLOCK, block_column * _BLOCK
     try:
         with rasterio.open(path) as raster:
-            values = raster.read(1, window=Window(column, row, width, height), masked=True)
+            window = Window(left, top, min(_BLOCK, raster.width - left), min(_BLOCK, raster.height - top))
+            values = raster.read(1, window=window, masked=True)
             scaled = values.astype(np.float64) * raster.scales[0] + raster.offsets[0]
     except RasterioError as error:
         raise CrsError(f"the geoid grid cannot be read: {error}", file=path, next_step="check the file") from error

@@ -1,4 +1,4 @@
-"""Finds, before anything is built, the mistakes people make with coordinates: wrong zone, swapped axes, degrees for metres."""
+"""Finds the mistakes people make with coordinates (wrong zone, swapped axes, degrees for metres) before a build."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ def check_plausible(crs: Crs, bounds: Bounds) -> list[Issue]:
     """Findings about coordinates that do not fit the CRS they are said to be in.
 
     Codes: `crs_axes_swapped`, `crs_degrees_as_metres`, `crs_metres_as_degrees`, `crs_zone_prefix` (errors),
-    `crs_outside_area_of_use` (warning; a note up to half a degree outside), `crs_datum_unknown` (error: no way from its datum to WGS 84),
-    `crs_datum_shift` (note: how well its datum is linked to WGS 84 here). Where the numbers fit another CRS, `next_step` and `detail["suggestion"]` name it.
+    `crs_outside_area_of_use` (warning; a note up to half a degree outside), `crs_datum_unknown` (error: no way from
+    its datum to WGS 84), `crs_datum_shift` (note: how well its datum is linked to WGS 84 here). Where the numbers fit
+    another CRS, `next_step` and `detail["suggestion"]` name it.
 
     Args:
         crs: The CRS that the source states or the user gave.
-        bounds: (x_min, y_min, x_max, y_max) of the coordinates as they are in the file; not finite (no geometry) gives no finding.
+        bounds: (x_min, y_min, x_max, y_max) of the coordinates as they are in the file; not finite (no geometry)
+        gives no finding.
 
     Returns:
         At most one finding about the position, and one about the datum; empty where all is well.
@@ -84,7 +86,7 @@ class _Case:
         return to_base(self.crs)(np.column_stack([grid.ravel() for grid in np.meshgrid(x, y)]))
 
     def place(self) -> str:
-        """Where the centre lies, for a message; says nothing of a private CRS, because pairs of coordinates give it away."""
+        """Where the centre lies, for a message; nothing for a private CRS: pairs of coordinates give it away."""
         lon, lat = self.lonlat()[12]
         if not self.crs.public:
             return "elsewhere"
@@ -165,8 +167,8 @@ def _degrees_as_metres(case: _Case) -> Issue | None:
     return _finding(
         "crs_degrees_as_metres",
         f"{case.crs} has metres, but the coordinates {_numbers(case)} are degrees{swap}",
-        'set `crs` to the geographic system of the source: "EPSG:4490" (CGCS2000), "EPSG:4326" (WGS 84), or "gcj02" or "bd09" for web-map data'
-        + ("; export it again with x = longitude" if swap else ""),
+        'set `crs` to the geographic system of the source: "EPSG:4490" (CGCS2000), "EPSG:4326" (WGS 84), '
+        'or "gcj02" or "bd09" for web-map data' + ("; export it again with x = longitude" if swap else ""),
     )
 
 
@@ -262,10 +264,9 @@ def _outside_area(case: _Case) -> Issue | None:
     fitting = [] if near else _fitting_neighbours(case)
     return _finding(
         "crs_outside_area_of_use",
-        f"the data lie {'just ' if near else ''}outside the area that {case.crs} is meant for{name}: the centre is {case.place()}",
-        f"check that the CRS is right{_one_of(fitting)}"
-        if not near
-        else "nothing, if the project crosses the border of the zone",
+        f"the data lie {'just ' if near else ''}outside the area that {case.crs} is meant for{name}: "
+        f"the centre is {case.place()}",
+        "nothing, if the project crosses the border of the zone" if near else f"check the CRS{_one_of(fitting)}",
         fitting,
         Severity.NOTE if near else Severity.WARNING,
     )

@@ -1,4 +1,4 @@
-"""Replaces a map projection by a certified polynomial, so that millions of vertices cost multiplications instead of PROJ calls."""
+"""Replaces a map projection by a certified polynomial, so that millions of vertices cost only multiplications."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Surface:
     residual_m: float
 
     def evaluate(self, x: FloatArray, y: FloatArray, h: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-        """point + h * normal, (n, 3), and the rows that lie outside the bounds (or are not finite), whose values mean nothing."""
+        """point + h * normal, (n, 3), and the rows outside the bounds (or not finite), whose values mean nothing."""
         out = np.empty((len(x), 3))
         outside = np.empty(len(x), np.bool_)
         _evaluate(x, y, h, *self.centre, *self.scale, self.point, self.normal, out, outside)
@@ -90,7 +90,7 @@ def _sample(
 
 
 def _powers(degree: int) -> list[tuple[int, int]]:
-    """Exponents of (u, v) in the order of the coefficients: for each power of v, from high to low, the powers of u from high to low."""
+    """Exponents of (u, v) in the order of the coefficients: by falling powers of v, then of u."""
     return [(i, j) for j in range(degree, -1, -1) for i in range(degree - j, -1, -1)]
 
 
@@ -115,7 +115,7 @@ def _fit(
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _evaluate(x, y, h, cx, cy, sx, sy, point, normal, out, outside):  # type: ignore[no-untyped-def]
+def _evaluate(x, y, h, cx, cy, sx, sy, point, normal, out, outside):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Horner in v of Horner in u, on runs of `_LANES` points so that the inner loops become vector instructions."""
     u, v = np.empty(_LANES), np.empty(_LANES)
     row, total = np.empty(_LANES), np.empty(_LANES)
@@ -145,7 +145,7 @@ def _degree(terms):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _horner(u, v, m, coefficients, degree, row, total):  # type: ignore[no-untyped-def]
+def _horner(u, v, m, coefficients, degree, row, total):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     at = 0
     for k in range(m):
         total[k] = 0.0

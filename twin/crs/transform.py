@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyproj
 from pyproj import Transformer
-from pyproj.crs import CoordinateOperation
+from pyproj._crs import CoordinateOperation
 from pyproj.exceptions import ProjError
 from pyproj.transformer import TransformerGroup
 
@@ -27,8 +27,8 @@ Step = Callable[[FloatArray], FloatArray]
 
 WGS84 = Crs("EPSG:4326", "proj", pyproj.CRS.from_epsg(4326))
 
-#: Datums taken as one: realisations of ITRS or ETRS89. They differ by plate motion (decimetres), which nobody states in a
-#: base map; PROJ itself links CGCS2000 to WGS 84 by a ballpark null operation only. See docs/crs.md.
+#: Datums taken as one: realisations of ITRS or ETRS89. They differ by plate motion (decimetres), which nobody states
+#: in a base map; PROJ itself links CGCS2000 to WGS 84 by a ballpark null operation only. See docs/crs.md.
 _ONE_FRAME = re.compile(
     r"^(world geodetic system 1984|china[ _]?2000|d_china_2000|cgcs ?2000|china geodetic coordinate system 2000"
     r"|european terrestrial reference (system 1989|frame)|international terrestrial reference frame)",
@@ -51,8 +51,8 @@ def horizontal(source: Crs, target: Crs) -> Step:
         target: CRS of what comes out.
 
     Returns:
-        A picklable function (n, 2) float64 → (n, 2) float64; x = east or longitude, y = north or latitude on both sides,
-        whatever axis order the definitions state. Rows that PROJ cannot express come back as inf or NaN. The function
+        A picklable function (n, 2) float64 → (n, 2) float64; x = east or longitude, y = north or latitude on both
+        sides, whatever axis order the definitions state. Rows that PROJ cannot express come back as inf or NaN. The function
         raises `CrsError` for finite points outside the area of every registered datum operation.
 
     Raises:
@@ -79,13 +79,14 @@ def base_geographic(crs: Crs) -> Crs:
 
 
 def to_base(crs: Crs) -> Step:
-    """The function that gives longitude and latitude on the CRS's own datum, whether or not that can be linked to another."""
+    """The function that gives longitude and latitude on the CRS's own datum, linked to another or not."""
     step = None if crs.kind != "proj" else _exact(crs.pyproj, _base(crs.pyproj), crs)
     return _identity if step is None else step
 
 
 def datum_note(crs: Crs, lonlat: FloatArray) -> str | None:
-    """How the datum of a CRS is linked to WGS 84 at places (n, 2) on its own datum, in a sentence; None where it is one frame.
+    """How the datum of a CRS is linked to WGS 84 at places (n, 2) on its own datum, in a sentence; None where it is
+    one frame.
 
     Raises:
         CrsError: There is no link there.
@@ -228,8 +229,10 @@ def _shift(a: pyproj.CRS, b: pyproj.CRS, source: Crs, target: Crs) -> Step:
 def _missing_link(source: Crs, target: Crs) -> tuple[str, str]:
     what = " and ".join(_datum_text(crs) for crs in (source, target))
     return (
-        f"no transformation is known between {what}; taking the numbers over unchanged would shift them by up to 100 m and more",
-        "give the CRS as a definition that carries its parameters (+towgs84=dx,dy,dz,rx,ry,rz,s; all zeros if the datum is WGS 84 or CGCS2000) in a `crs_file`, "
+        f"no transformation good to {_WORST_ACCURACY_M:g} m is known between {what}; "
+        "taking the numbers over unchanged would shift them by up to 100 m and more",
+        "give the CRS as a definition that carries its parameters (+towgs84=dx,dy,dz,rx,ry,rz,s; "
+        "all zeros if the datum is WGS 84 or CGCS2000) in a `crs_file`, "
         "or convert the source beforehand",
     )
 
@@ -243,7 +246,7 @@ def _datum_text(crs: Crs) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One registered datum operation: its function, where it holds (west, south, east, north) and how well, in metres."""
+    """One registered datum operation: its function, where it holds and how well, in metres."""
 
     transformer: Transformer
     area: Area | None

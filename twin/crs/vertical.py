@@ -1,4 +1,4 @@
-"""Turns heights above a sea-level datum into ellipsoidal heights, which is what a globe needs, and never guesses the step."""
+"""Turns heights above a sea-level datum into ellipsoidal heights, as a globe needs them, and guesses nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ FloatArray = npt.NDArray[np.float64]
 
 _ELLIPSOID = "ellipsoid"
 _HOW_TO_WRITE = (
-    'write `vertical_datum = "EPSG:5737"` (1985 国家高程基准, also "H85"), another EPSG code of a vertical CRS, a name such as "NAP", '
+    'write `vertical_datum = "EPSG:5737"` (1985 国家高程基准, also "H85"), '
+    'another EPSG code of a vertical CRS, a name such as "NAP", '
     'or "ellipsoid" for heights that are ellipsoidal already'
 )
 #: Spellings seen in Chinese and Dutch practice; everything else is looked up in the register.
@@ -81,7 +82,8 @@ ELLIPSOID = VerticalDatum(_ELLIPSOID, None)
 def parse_vertical(text: str) -> VerticalDatum:
     """Reads a vertical datum as a user writes it: an EPSG code, "H85", "1985", "NAP", a registered name, "ellipsoid".
 
-    Of the code of a compound CRS the vertical part counts; a three-dimensional geographic CRS (EPSG:4979, 4480) is the ellipsoid.
+    Of the code of a compound CRS the vertical part counts; a three-dimensional geographic CRS (EPSG:4979, 4480) is
+    the ellipsoid.
 
     Raises:
         CrsError: Empty, unknown, horizontal only, or a depth.
@@ -133,8 +135,8 @@ def _from_register(code: str, text: str) -> VerticalDatum:
 class Undulation:
     """Height of the datum's zero surface above the ellipsoid: ellipsoidal height = height + undulation.
 
-    It belongs to the vertical datum it was determined for: a global model such as EGM96 differs from a national datum by
-    decimetres, and nothing here corrects for that. Picklable; a grid is read where it is used, window by window.
+    It belongs to the vertical datum it was determined for: a global model such as EGM96 differs from a national datum
+    by decimetres, and nothing here corrects for that. Picklable; a grid is read where it is used, window by window.
 
     Attributes:
         constant_m: One number for the whole project, or None.
@@ -187,7 +189,8 @@ class Undulation:
 
 
 _UNDULATION_STEP = (
-    "state `geoid_undulation_m` (a number of metres: ellipsoidal height minus height) or `geoid_grid` (a raster of them) in [project]; "
+    "state `geoid_undulation_m` (a number of metres: ellipsoidal height minus height) "
+    "or `geoid_grid` (a raster of them) in [project]; "
     "the survey office that runs the datum has the value"
 )
 
@@ -225,7 +228,8 @@ def to_ellipsoid(
         first = int(np.argmax(np.isnan(shift)))
         where = np.broadcast_arrays(np.atleast_1d(lon), np.atleast_1d(lat))
         raise CrsError(
-            f"the geoid grid has no data at {int(np.isnan(shift).sum())} points, the first at lon {where[0][first]:.5f}, lat {where[1][first]:.5f}",
+            f"the geoid grid has no data at {int(np.isnan(shift).sum())} points, "
+            f"the first at lon {where[0][first]:.5f}, lat {where[1][first]:.5f}",
             file=None if undulation.grid is None else undulation.grid.path,
             next_step="use a grid that covers the project, or `geoid_undulation_m`",
         )
@@ -240,7 +244,8 @@ def check_undulation(datum: VerticalDatum, undulation: Undulation | None) -> Non
     """
     if undulation is None and not datum.is_ellipsoidal:
         raise CrsError(
-            f"heights above {datum} cannot be placed on the ellipsoid without the geoid undulation there (PROJ would take them over unchanged)",
+            f"heights above {datum} cannot be placed on the ellipsoid without the geoid undulation there "
+            "(PROJ would take them over unchanged)",
             next_step=_UNDULATION_STEP,
         )
     if undulation is not None and datum.is_ellipsoidal:
