@@ -1,4 +1,4 @@
-"""Identifiers people can read out: minted from a digest, checked by one character, explained when mistyped (decision D4)."""
+"""Identifiers people can read out: minted from a digest, with a check character, explained when mistyped (D4)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
+from numpy.typing import NDArray
 
 from twin.errors import MisuseError
 
@@ -30,7 +31,7 @@ _DASHES = frozenset("-_.\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u3001\u30fc\u
 _LOOK_ALIKE = ("0dq", "17", "2z", "5s", "8b", "6g", "vwy", "mn", "ce", "bdpte", "kj", "fs", "38", "49", "hn", "uv")
 
 
-def _multiplication_rows() -> np.ndarray:
+def _multiplication_rows() -> NDArray[np.uint8]:
     """Table `[position, value] -> weight(position) * value` over GF(32); weights are distinct powers, the last is 1."""
     table = np.zeros((LENGTH, 32), dtype=np.uint8)
     for position in range(LENGTH):
@@ -92,7 +93,7 @@ def mint(authority: str, keys: Sequence[str]) -> list[str]:
     return _write(_data_values(np.frombuffer(bytes(digests), dtype=np.uint8).reshape(-1, _DIGEST_BYTES)))
 
 
-def _data_values(digests: np.ndarray) -> np.ndarray:
+def _data_values(digests: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(n, 10) u8 digests -> (n, 16) u8 values 0..31, the check value last."""
     wide = np.zeros((len(digests), _DIGEST_BYTES + 1), dtype=np.uint16)
     wide[:, :_DIGEST_BYTES] = digests
@@ -105,7 +106,7 @@ def _data_values(digests: np.ndarray) -> np.ndarray:
     return values
 
 
-def syndrome(values: np.ndarray) -> np.ndarray:
+def syndrome(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Weighted sum over GF(32); 0 exactly for valid identifiers.
 
     Args:
@@ -120,7 +121,7 @@ def syndrome(values: np.ndarray) -> np.ndarray:
     return total
 
 
-def _write(values: np.ndarray) -> list[str]:
+def _write(values: NDArray[np.uint8]) -> list[str]:
     text = np.full((len(values), TEXT_LENGTH), ord("-"), dtype=np.uint8)
     text[:, _TEXT_COLUMNS] = _LETTERS[values]
     written: list[str] = text.view(f"S{TEXT_LENGTH}").ravel().astype(f"U{TEXT_LENGTH}").tolist()
@@ -128,7 +129,7 @@ def _write(values: np.ndarray) -> list[str]:
 
 
 def simplify(text: str) -> str:
-    """The characters that count: prefixes, spaces and dashes gone, full-width letters narrowed, O read as 0, I and L as 1.
+    """The characters that count: no prefixes, spaces or dashes, full-width letters narrowed, O read as 0, I and L as 1.
 
     A URL or URN counts by its last part: `urn:geid:7k3m...`, `https://host/entities/7K3M-...?f=json`.
     """

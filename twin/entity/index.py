@@ -1,7 +1,7 @@
 """Where each entity is: geid to layer, tile, row, place and attributes, without loading a tile (promise 5).
 
-An Arrow IPC file, sorted by geid and mapped into memory: opening costs nothing, a look-up by geid reads a few pages, and
-what other look-ups need is made when first asked for.
+An Arrow IPC file, sorted by geid and mapped into memory: opening costs nothing, a look-up by geid reads a few pages,
+and what other look-ups need is made when first asked for.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ToLonLat = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[NDArray[np
 """x, y arrays in the working CRS to longitude and latitude in degrees."""
 
 VERTICAL_SLACK_M = 1.0
-"""How far below its base or above its roof a point may lie and still be counted to an entity (foundation skirt, picking)."""
+"""How far below its base or above its roof a point still counts to an entity (foundation skirt, inexact picking)."""
 
 _CERTAIN_GEID = 8  # so many characters are hardly typed by chance: identifiers come first then
 
@@ -175,7 +175,8 @@ class EntityIndex:
         """Rows at a place in the working CRS.
 
         Args:
-            x, y: Metres.
+            x: To the east, metres.
+            y: To the north, metres.
             h: Ellipsoidal height in metres; rows that do not reach it (to `VERTICAL_SLACK_M`) are left out.
             tolerance_m: How far outside a footprint still counts.
 

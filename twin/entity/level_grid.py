@@ -72,7 +72,5 @@ def _code(
 ) -> NDArray[np.int64]:
     """One sortable number: level, then line, then column, each made positive."""
     half = 1 << (_BITS - 1)
-    packed: NDArray[np.int64] = (
-        (level << np.int64(2 * _BITS)) | (((line + half) & _MASK) << _BITS) | ((column + half) & _MASK)
-    )
-    return packed
+    line_bits, column_bits = (line + half) & _MASK, (column + half) & _MASK
+    return np.asarray((level << np.int64(2 * _BITS)) | (line_bits << _BITS) | column_bits, dtype=np.int64)

@@ -70,18 +70,19 @@ def _ring(ring: list[list[float]], to_lonlat: Callable[..., Any]) -> list[list[f
 def json_value(value: Any) -> Any:
     """A value as JSON knows it: no NaN, times in ISO 8601, bytes in hexadecimal."""
     match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case datetime.datetime() | datetime.date() | datetime.time():
-            return value.isoformat()
-        case datetime.timedelta():
-            return value.total_seconds()
-        case Decimal():
-            return float(value)
-        case bytes():
-            return value.hex()
-        case list() | tuple():
-            return [json_value(item) for item in value]
         case dict():
             return {str(key): json_value(item) for key, item in value.items()}
-    return value
+        case list() | tuple():
+            return [json_value(item) for item in value]
+        case float() if not math.isfinite(value):
+            return None
+    write = next((write for kinds, write in _WRITTEN if isinstance(value, kinds)), None)
+    return value if write is None else write(value)
+
+
+_WRITTEN: tuple[tuple[tuple[type, ...], Callable[[Any], Any]], ...] = (
+    ((datetime.date, datetime.time), lambda value: value.isoformat()),  # a datetime is a date
+    ((datetime.timedelta,), lambda value: value.total_seconds()),
+    ((Decimal,), float),
+    ((bytes,), bytes.hex),
+)

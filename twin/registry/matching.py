@@ -50,7 +50,13 @@ class Anchors:
     @classmethod
     def empty(cls) -> Self:
         """No anchors."""
-        return cls(*(np.empty(0) for _ in range(7)))
+        return cls.of(np.empty((0, 7)))
+
+    @classmethod
+    def of(cls, matrix: Floats) -> Self:
+        """From the (n, 7) array that `matrix` gives."""
+        x, y, area, west, south, east, north = matrix.T
+        return cls(x, y, area, west, south, east, north)
 
     def columns(self) -> tuple[Floats, ...]:
         """The seven arrays in the order of their definition."""
@@ -63,7 +69,8 @@ class Anchors:
     def take(self, rows: Ints) -> Self:
         """Some of them."""
         tie = None if self.tie is None else self.tie[rows]
-        return type(self)(*(column[rows] for column in self.columns()), tie=tie)
+        x, y, area, west, south, east, north = (column[rows] for column in self.columns())
+        return type(self)(x, y, area, west, south, east, north, tie)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -135,14 +142,18 @@ def _rank_within(group: Ints, of_a: NDArray[np.bool_]) -> Ints:
 
 def _candidates(a: Floats, b: Floats) -> tuple[Ints, Ints, Floats]:
     """Pairs that come into question and how far apart they are."""
-    tree = shapely.STRtree(shapely.points(a[:, :2]))
-    j, i = tree.query(shapely.points(b[:, :2]), predicate="dwithin", distance=CENTROID_TOLERANCE_M)
+    tree = shapely.STRtree(_points(a))
+    j, i = tree.query(_points(b), predicate="dwithin", distance=CENTROID_TOLERANCE_M)
     one, other = a[i], b[j]
     distance = np.hypot(one[:, 0] - other[:, 0], one[:, 1] - other[:, 1])
     ratio = np.minimum(one[:, 2], other[:, 2]) / np.maximum(np.maximum(one[:, 2], other[:, 2]), 1e-9)
     alike = (ratio >= AREA_RATIO_LEAST) & ((_overlap(one, other) >= OVERLAP_LEAST) | (distance <= CLOSE_M))
     corners = np.abs(one[:, 3:] - other[:, 3:]).sum(axis=1)
     return i[alike], j[alike], (distance + corners)[alike]
+
+
+def _points(anchors: Floats) -> NDArray[np.object_]:
+    return np.asarray(shapely.points(anchors[:, :2]), dtype=object)
 
 
 def _overlap(one: Floats, other: Floats) -> Floats:

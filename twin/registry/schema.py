@@ -12,7 +12,8 @@ VERSION = 1
 APPLICATION_ID = 0x54574E32  # "TWN2"
 
 # An entity that is still there has no `last_release`: a build that changes nothing writes one row, whatever the size of
-# the city. The view puts the last build of its layer and source in.
+# the city. The view puts the last build of its layer and source in. `seen.digest` stands for all that was recorded of a
+# source, so that the same record need not be compared entity by entity.
 TABLES = """
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE release (number INTEGER PRIMARY KEY, id TEXT NOT NULL, time TEXT NOT NULL);
@@ -20,7 +21,9 @@ CREATE TABLE entity (
     geid TEXT PRIMARY KEY, layer TEXT NOT NULL, entity_class TEXT, source TEXT NOT NULL, key TEXT,
     first_release INTEGER NOT NULL, last_release INTEGER
 ) WITHOUT ROWID;
-CREATE TABLE source_key (source TEXT NOT NULL, key TEXT NOT NULL, geid TEXT NOT NULL, PRIMARY KEY (source, key)) WITHOUT ROWID;
+CREATE TABLE source_key (
+    source TEXT NOT NULL, key TEXT NOT NULL, geid TEXT NOT NULL, PRIMARY KEY (source, key)
+) WITHOUT ROWID;
 CREATE TABLE alias (
     scheme TEXT NOT NULL, value TEXT NOT NULL, geid TEXT NOT NULL, PRIMARY KEY (scheme, value)
 ) WITHOUT ROWID;
@@ -34,7 +37,10 @@ CREATE TABLE anchor (
 CREATE TABLE lineage (
     geid TEXT NOT NULL, relation TEXT NOT NULL, other TEXT NOT NULL, PRIMARY KEY (geid, relation, other)
 ) WITHOUT ROWID;
-CREATE TABLE seen (layer TEXT NOT NULL, source TEXT NOT NULL, release INTEGER NOT NULL, PRIMARY KEY (layer, source)) WITHOUT ROWID;
+CREATE TABLE seen (
+    layer TEXT NOT NULL, source TEXT NOT NULL, release INTEGER NOT NULL, digest TEXT NOT NULL,
+    PRIMARY KEY (layer, source)
+) WITHOUT ROWID;
 CREATE VIEW entity_seen AS
     SELECT e.geid, e.layer, e.entity_class, e.source, e.key,
            f.time AS first_seen, f.id AS first_release, l.time AS last_seen, l.id AS last_release,
@@ -138,5 +144,5 @@ def explained(path: Path, error: sqlite3.Error) -> StoreError:
     return StoreError(
         f"the registry is damaged ({text})",
         file=path,
-        next_step="restore it from a backup; without one, move it away: ids of features with a source id come out the same",
+        next_step="restore it from a backup, or move it away: features with a source id get the same identifier again",
     )

@@ -131,7 +131,7 @@ class ArchiveStore(Closing):
                 content = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
             else:
                 raise self._damaged(f"{key} is packed by method {member.method}, which the format does not allow")
-        except (zlib_ng.error, zstandard.ZstdError) as error:
+        except (zlib_ng.error, zstandard.ZstdError) as error:  # type: ignore[misc]
             raise self._damaged(f"{key}: {error}") from error
         if len(content) != member.size or zlib.crc32(content) != member.crc:
             raise self._damaged(f"{key} does not match its checksum")
@@ -209,7 +209,7 @@ class ArchiveWriter(Closing):
             raise StoreError(
                 f"{key!r} is an archive in an archive", file=self.path, next_step="put its content instead"
             )
-        self._spool.add(key, content, {e: b for e, b in variants.items() if e in ("gzip", "zstd", "br")}, etag)
+        self._spool.add(key, content, variants, etag)
 
     def commit(self) -> None:
         """Writes the file in the order of the keys.
@@ -245,11 +245,9 @@ def _write(file: IO[bytes], pieces: list[Piece], spool: Spool) -> None:
         content = spool.bytes_of(piece)
         method, packed = _packed(piece, content, spool)
         offsets.append(file.tell())
-        extra = piece.entry.etag[1:-1].encode("ascii")
-        extra = struct.pack("<2H", _ETAG_FIELD, len(extra)) + extra
-        central.append(_append(file, piece.entry.key, method, packed, content, extra))
+        central.append(_append(file, piece.entry.key, method, (packed, content), piece.entry.etag[1:-1]))
     index = index_records([piece.entry.key for piece in pieces], offsets)
-    central.append(_append(file, INDEX, STORED, index, index, b""))
+    central.append(_append(file, INDEX, STORED, (index, index)))
     _end(file, central)
 
 
@@ -283,9 +281,10 @@ def index_records(keys: list[str], offsets: list[int]) -> bytes:
     return records[np.lexsort((records["offset"], records["high"], records["low"]))].tobytes()
 
 
-def _append(file: IO[bytes], key: str, method: int, packed: bytes, content: bytes, extra: bytes) -> bytes:
-    """Writes one file; gives its central directory record."""
-    name, offset = key.encode(), file.tell()
+def _append(file: IO[bytes], key: str, method: int, forms: tuple[bytes, bytes], etag: str = "") -> bytes:
+    """Writes one file, given packed and plain; gives its central directory record."""
+    (packed, content), name, offset = forms, key.encode(), file.tell()
+    extra = struct.pack("<2H", _ETAG_FIELD, len(etag)) + etag.encode("ascii") if etag else b""
     flags = _UTF8 if not key.isascii() else 0
     crc = zlib.crc32(content)
     common = (flags, method, 0, _DOS_DATE, crc, len(packed), len(content), len(name))

@@ -190,7 +190,7 @@ def compress(content: bytes, encoding: str) -> bytes:
     """Content in one coding."""
     match encoding:
         case "gzip":
-            packed: bytes = gzip_ng.compress(content, _GZIP_LEVEL, mtime=0)
+            packed: bytes = gzip_ng.compress(content, _GZIP_LEVEL, mtime=0)  # type: ignore[no-untyped-call]
             return packed
         case "br":
             return bytes(brotli.compress(content, quality=_BROTLI_QUALITY))
@@ -211,13 +211,13 @@ def decompress(packed: bytes, encoding: str) -> bytes:
             case "identity":
                 return packed
             case "gzip":
-                plain: bytes = gzip_ng.decompress(packed)
+                plain: bytes = gzip_ng.decompress(packed)  # type: ignore[no-untyped-call]
                 return plain
             case "br":
                 return bytes(brotli.decompress(packed))
             case "zstd":
                 return zstandard.ZstdDecompressor().decompressobj().decompress(packed)
-    except (zlib_ng.error, EOFError, OSError, brotli.error, zstandard.ZstdError) as error:
+    except (zlib_ng.error, EOFError, OSError, brotli.error, zstandard.ZstdError) as error:  # type: ignore[misc]
         raise StoreError(f"stored {encoding} bytes are damaged ({error})", next_step="build again") from error
     raise _unknown(encoding)
 
@@ -265,3 +265,8 @@ def missing(store: object, key: str, encoding: str = IDENTITY) -> StoreError:
     """The error of reading what is not there."""
     what = "there is no content" if encoding == IDENTITY else f"there is no {encoding} variant"
     return StoreError(f"{what} under the key {key[:80]!r}", file=store, next_step="ask `keys` for what is there")
+
+
+def not_written(path: object, error: Exception) -> StoreError:
+    """The error of a disk that refuses."""
+    return StoreError(f"it cannot be written ({error})", file=path, next_step="free disk space, check the rights")

@@ -1,4 +1,4 @@
-"""Content on its way into a store: taken in any order, given back sorted, so that the order of work never shows in bytes."""
+"""Content on its way into a store: taken in any order, given back sorted, so the order of work never shows in bytes."""
 
 from __future__ import annotations
 

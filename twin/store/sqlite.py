@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from twin.errors import StoreError
@@ -18,7 +19,9 @@ from twin.store.spool import Spool
 
 _SCHEMA = """
 CREATE TABLE media (key TEXT PRIMARY KEY, content BLOB);
-CREATE TABLE entry (key TEXT PRIMARY KEY, media_type TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE entry (
+    key TEXT PRIMARY KEY, media_type TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE variant (key TEXT NOT NULL, encoding TEXT NOT NULL, content BLOB NOT NULL);
 """
 # Rows of `variant` are looked up through an index made at the end: blobs in a WITHOUT ROWID table would be moved about.
@@ -34,7 +37,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 class SqliteStore(Closing):
     """Reads a `.3dtiles` file, ours or one that has the `media` table alone.
 
-    The file counts as unchanging while it is open (`immutable=1`), so no lock is taken and any number of processes read it.
+    The file counts as unchanging while it is open (`immutable=1`): no lock is taken, any number of processes read it.
     """
 
     kind = "sqlite"
@@ -95,11 +98,11 @@ class SqliteStore(Closing):
         content = _blob(self._one("SELECT content FROM media WHERE key = ?", key))
         return decompress(content, "gzip") if content and content.startswith(_GZIP_MAGIC) else content
 
-    def _one(self, sql: str, *values: str) -> tuple[object, ...] | None:
+    def _one(self, sql: str, *values: str) -> tuple[Any, ...] | None:
         rows = self._all(sql, *values)
         return rows[0] if rows else None
 
-    def _all(self, sql: str, *values: str) -> list[tuple[object, ...]]:
+    def _all(self, sql: str, *values: str) -> list[tuple[Any, ...]]:
         try:
             with self._lock:
                 return self._database.execute(sql, values).fetchall()
@@ -113,8 +116,8 @@ class SqliteStore(Closing):
         self._database.close()
 
 
-def _blob(row: tuple[object, ...] | None) -> bytes | None:
-    return None if row is None else bytes(row[0])  # type: ignore[call-overload]
+def _blob(row: tuple[Any, ...] | None) -> bytes | None:
+    return None if row is None else bytes(row[0])
 
 
 def _open_reader(path: Path) -> sqlite3.Connection:

@@ -36,7 +36,7 @@ class Finished:
 class Staging:
     """The staging directory of one build, `out/.staging/<build_key>/`.
 
-    The build key names the input: work staged for other input is thrown away, work for the same input is taken up again.
+    The build key names the input: work staged for other input is thrown away, for the same input it is taken up again.
     Several processes may `put` at once. It can be pickled.
 
     Attributes:

@@ -1,0 +1,131 @@
+"""Writing a build's entities into the registry: only what has changed, sorted, inside the caller's transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+import pyarrow as pa
+
+from twin.registry.matching import Anchors
+
+HOW = ("known", "matched", "minted")
+"""How an identifier was found: by its source key, by its geometry, or it is new."""
+
+KNOWN, MATCHED, MINTED = range(3)
+_MOVED_M = 0.001  # an anchor is written anew when a footprint has moved by more
+ANCHOR_COLUMNS = "x, y, area, west, south, east, north"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Identifiers of the features of one source.
+
+    Attributes:
+        layer, source: Whose features.
+        keys: (n,) string, source keys; null where there is no usable one.
+        geids: (n,) string.
+        how: (n,) dictionary<int8, string>, one of `HOW`.
+        anchors: (n,) as given.
+        mint_keys: Key made of the geometry, by row, of the rows that were minted by it.
+    """
+
+    layer: str
+    source: str
+    keys: pa.StringArray
+    geids: pa.StringArray
+    how: pa.DictionaryArray
+    anchors: Anchors
+    mint_keys: dict[int, str]
+
+
+def write(
+    database: sqlite3.Connection,
+    resolved: Resolved,
+    classes: pa.StringArray,
+    lineage: Iterable[tuple[str, str, str]],
+) -> str:
+    """Writes what has changed since the source was last recorded; gives the digest for `seen`."""
+    lineage = sorted(lineage)
+    digest = _digest(resolved, classes, lineage)
+    where = (resolved.layer, resolved.source)
+    last = database.execute("SELECT release, digest FROM seen WHERE layer = ? AND source = ?", where).fetchone()
+    if last is not None and last[1] == digest:
+        return digest
+    (number,) = database.execute("SELECT coalesce(max(number), 0) + 1 FROM release").fetchone()
+    _write_entities(database, resolved, classes, number, number if last is None else last[0])
+    _write_keys(database, resolved)
+    _write_anchors(database, resolved)
+    database.executemany("INSERT OR IGNORE INTO lineage VALUES (?, ?, ?)", lineage)
+    return digest
+
+
+def _digest(resolved: Resolved, classes: pa.StringArray, lineage: list[tuple[str, str, str]]) -> str:
+    """Stands for everything that is recorded, in this order of the rows."""
+    state = sha256(repr(lineage).encode())
+    for array in (resolved.geids, resolved.keys, classes):
+        for part in (pa.concat_arrays([array]), array.is_null()):
+            for buffer in part.buffers()[-2:] if part is not array else part.buffers():
+                state.update(b"|" if buffer is None else buffer)
+    blank = np.flatnonzero(resolved.keys.is_null().to_numpy(zero_copy_only=False))
+    state.update(np.round(resolved.anchors.take(blank).matrix() / _MOVED_M).astype(np.int64).tobytes())
+    return state.hexdigest()
+
+
+def _write_entities(
+    database: sqlite3.Connection, resolved: Resolved, classes: pa.StringArray, number: int, last: int
+) -> None:
+    sql = "SELECT geid, entity_class, last_release FROM entity WHERE layer = ? AND source = ?"
+    rows = database.execute(sql, (resolved.layer, resolved.source)).fetchall()
+    before = {geid: (kind, gone) for geid, kind, gone in rows}
+    names, kinds, keys = resolved.geids.to_pylist(), classes.to_pylist(), resolved.keys.to_pylist()
+    there = {(kind, None) for kind in set(kinds)}  # one tuple a class instead of one a row
+    same = {kind: pair for kind, *_ in there for pair in there if pair[0] == kind}
+    changed = sorted(
+        (name, resolved.layer, kind, resolved.source, key, number)
+        for name, kind, key in zip(names, kinds, keys, strict=True)
+        if before.get(name) != same[kind]
+    )
+    database.executemany(
+        "INSERT INTO entity VALUES (?, ?, ?, ?, ?, ?, NULL)"
+        " ON CONFLICT (geid) DO UPDATE SET entity_class = excluded.entity_class, last_release = NULL",
+        changed,
+    )
+    now = set(names)
+    gone = sorted(geid for geid, (_, released) in before.items() if released is None and geid not in now)
+    database.executemany("UPDATE entity SET last_release = ? WHERE geid = ?", [(last, geid) for geid in gone])
+
+
+def _write_keys(database: sqlite3.Connection, resolved: Resolved) -> None:
+    minted = np.asarray(resolved.how.indices) == MINTED
+    rows = np.flatnonzero(minted & resolved.keys.is_valid().to_numpy(zero_copy_only=False))
+    keys, names = resolved.keys.take(pa.array(rows)).to_pylist(), resolved.geids.take(pa.array(rows)).to_pylist()
+    pairs = sorted(zip(keys, names, strict=True))
+    sql = "INSERT OR IGNORE INTO source_key VALUES (?, ?, ?)"
+    database.executemany(sql, ((resolved.source, key, name) for key, name in pairs))
+
+
+def _write_anchors(database: sqlite3.Connection, resolved: Resolved) -> None:
+    blank = np.flatnonzero(resolved.keys.is_null().to_numpy(zero_copy_only=False))
+    if not len(blank):
+        return
+    names = resolved.geids.take(pa.array(blank)).to_pylist()
+    places = resolved.anchors.take(blank).matrix()
+    sql = f"SELECT geid, {ANCHOR_COLUMNS} FROM anchor WHERE layer = ? AND source = ?"  # noqa: S608
+    before = {row[0]: row[1:] for row in database.execute(sql, (resolved.layer, resolved.source))}
+    nowhere = (np.inf,) * 7
+    old = np.array([before.get(name, nowhere) for name in names], dtype=np.float64)
+    moved = np.flatnonzero(~(np.abs(old - places) <= _MOVED_M).all(axis=1)).tolist()
+    rows = sorted(
+        (names[at], resolved.layer, resolved.source, resolved.mint_keys.get(int(blank[at]), ""), *places[at].tolist())
+        for at in moved
+    )
+    database.executemany(
+        "INSERT INTO anchor VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (geid) DO UPDATE SET"
+        " x = excluded.x, y = excluded.y, area = excluded.area, west = excluded.west, south = excluded.south,"
+        " east = excluded.east, north = excluded.north",
+        rows,
+    )
