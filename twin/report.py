@@ -254,10 +254,9 @@ class Report:
         drawn = sum(layer.outcomes.get(o, 0) for layer in self.layers for o in (Outcome.BUILT, Outcome.FALLBACK))
         if read and not drawn:
             return 1
-        not_built = sum(layer.read - layer.outcomes.get(Outcome.BUILT, 0) for layer in self.layers)
         loud = any(issue.severity is not Severity.NOTE for issue in self.issues)
         remarks = any(REASONS[code].severity is not Severity.NOTE for layer in self.layers for code in layer.reasons)
-        return 3 if not_built or loud or remarks else 0
+        return 3 if loud or remarks else 0
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,19 +28,13 @@ class Extents:
 
     Attributes:
         centre: (n, 2) metres; decides the quadrant.
-        low, high: (n, 3) corners of tight boxes, metres.
+        size: (n,) diagonal of every feature's box, metres: what the eye misses when it is left out.
         weight: (n,) estimated bytes of a feature in a compressed tile.
     """
 
     centre: F64
-    low: F64
-    high: F64
+    size: F64
     weight: F64
-
-    def size(self) -> F64:
-        """(n,) diagonal of every box, metres: what the eye misses when the feature is left out."""
-        span = self.high - self.low
-        return np.asarray(np.sqrt(np.einsum("ij,ij->i", span, span)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +96,12 @@ def plan(extents: Extents, budget: float, square: Square | None = None) -> tuple
         The square, and the root: every feature stands in exactly one node.
     """
     square = square or root_square(extents.centre)
-    size = extents.size()
-    rows = np.lexsort((extents.centre[:, 1], extents.centre[:, 0], -size))
-    return square, _divide(extents, size, rows, budget, square, (0, 0, 0))
+    rows = np.lexsort((extents.centre[:, 1], extents.centre[:, 0], -extents.size))
+    return square, _divide(extents, rows, budget, square, (0, 0, 0))
 
 
 def _divide(
-    extents: Extents, size: F64, rows: I64, budget: float, square: Square, place: tuple[int, int, int]
+    extents: Extents, rows: I64, budget: float, square: Square, place: tuple[int, int, int]
 ) -> PlannedTile:
     level, x, y = place
     total = np.cumsum(extents.weight[rows])
@@ -126,47 +120,42 @@ def _divide(
                 own = rest[(north == down) & (east == right)]
                 if len(own):
                     at = (level + 1, 2 * x + right, 2 * y + down)
-                    children.append(_divide(extents, size, own, budget, square, at))
-    left_out = float(size[rest].max()) if len(rest) else 0.0
+                    children.append(_divide(extents, own, budget, square, at))
+    left_out = float(extents.size[rest].max()) if len(rest) else 0.0
     return PlannedTile(level, x, y, np.sort(rows[:keep]), left_out, tuple(children))
 
 
-def finish(
-    root: PlannedTile, extents: Extents, content: Mapping[tuple[int, int, int], str], margin_m: float = 0.02
-) -> TileNode:
-    """The tree with contents, volumes and errors.
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a tile became.
+
+    Attributes:
+        key: Key in the store.
+        box: Tight box of its positions, metres, in the layer's frame.
+    """
+
+    key: str
+    box: Box
+
+
+def finish(root: PlannedTile, contents: Mapping[tuple[int, int, int], Content]) -> TileNode:
+    """The tree with contents, tight volumes and strictly falling errors.
 
     Args:
         root: The plan.
-        extents: The features it was made of.
-        content: Content key of every node that holds features, by (level, x, y).
-        margin_m: Added around every box, for the rounding of quantised positions.
+        contents: What became of every node that holds features, by (level, x, y).
     """
-    return _finish(root, extents, content, margin_m, np.inf)
+    return _finish(root, contents, np.inf)
 
 
-def _finish(
-    node: PlannedTile, extents: Extents, content: Mapping[tuple[int, int, int], str], margin: float, above: float
-) -> TileNode:
+def _finish(node: PlannedTile, contents: Mapping[tuple[int, int, int], Content], above: float) -> TileNode:
     error = min(node.left_out, above * FALL)
-    children = tuple(_finish(child, extents, content, margin, error) for child in node.children)
-    own = _box(extents, node.rows, margin) if len(node.rows) else None
-    boxes = [*([own] if own else []), *(child.box for child in children)]
-    key = content.get((node.level, node.x, node.y))
-    return TileNode(node.level, node.x, node.y, _union(boxes), error, key, own if key else None, children)
-
-
-def _box(extents: Extents, rows: I64, margin: float) -> Box:
-    low = extents.low[rows].min(axis=0) - margin
-    high = extents.high[rows].max(axis=0) + margin
-    return Box((float(low[0]), float(low[1]), float(low[2])), (float(high[0]), float(high[1]), float(high[2])))
-
-
-def _union(boxes: Sequence[Box]) -> Box:
-    joined = boxes[0]
-    for box in boxes[1:]:
-        joined = joined.union(box)
-    return joined
+    children = tuple(_finish(child, contents, error) for child in node.children)
+    own = contents.get((node.level, node.x, node.y))
+    box = reduce(Box.union, [*([own.box] if own else []), *(child.box for child in children)])
+    return TileNode(
+        node.level, node.x, node.y, box, error, own.key if own else None, own.box if own else None, children
+    )
 
 
 def root_box(square: Square, root: TileNode) -> Box:

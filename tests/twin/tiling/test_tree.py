@@ -6,22 +6,29 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twin.tiling.tree import Extents, PlannedTile, finish, plan, root_box
+from twin.tiles.types import Box
+from twin.tiling.tree import Content, Extents, PlannedTile, finish, plan, root_box
 
 
 def features(seed: int, n: int, equal: bool = False, one_place: bool = False) -> Extents:
     rng = np.random.default_rng(seed)
     centre = rng.uniform(-3000, 4000, (n, 2)) * (0 if one_place else 1)
-    half = np.full((n, 3), 5.0) if equal else rng.lognormal(2, 0.7, (n, 3))
-    middle = np.column_stack([centre, half[:, 2]])
-    return Extents(centre, middle - half, middle + half, np.full(n, 100.0))
+    size = np.full(n, 17.0) if equal else rng.lognormal(3, 0.7, n)
+    return Extents(centre, size, np.full(n, 100.0))
 
 
 cases = st.builds(features, st.integers(0, 10**6), st.integers(1, 800), st.booleans(), st.booleans())
 
 
-def contents(root: PlannedTile) -> dict[tuple[int, int, int], str]:
-    return {(n.level, n.x, n.y): f"{n.level}/{n.x}/{n.y}" for n in root.walk() if len(n.rows)}
+def contents(extents: Extents, root: PlannedTile) -> dict[tuple[int, int, int], Content]:
+    found = {}
+    for node in root.walk():
+        if len(node.rows):
+            half = extents.size[node.rows, None] / 2
+            low, high = (extents.centre[node.rows] - half).min(0), (extents.centre[node.rows] + half).max(0)
+            box = Box((*low.tolist(), 0.0), (*high.tolist(), float(half.max())))
+            found[node.level, node.x, node.y] = Content(f"{node.level}/{node.x}/{node.y}", box)
+    return found
 
 
 @settings(deadline=None, max_examples=80)
@@ -36,7 +43,7 @@ def test_every_feature_stands_in_exactly_one_tile(extents: Extents, budget: floa
 @given(cases, st.floats(150, 20_000))
 def test_errors_fall_strictly_and_boxes_nest(extents: Extents, budget: float) -> None:
     square, planned = plan(extents, budget)
-    root = finish(planned, extents, contents(planned))
+    root = finish(planned, contents(extents, planned))
     for node in root.walk():
         assert (node.geometric_error == 0) == (not node.children)
         for child in node.children:
@@ -57,9 +64,9 @@ def test_a_tile_keeps_to_its_budget(extents: Extents, budget: float) -> None:
 def test_the_tree_does_not_depend_on_the_order_of_rows(extents: Extents, random: object) -> None:
     order = np.arange(len(extents.weight))
     random.shuffle(order)  # type: ignore[attr-defined]
-    shuffled = Extents(*(getattr(extents, name)[order] for name in ("centre", "low", "high", "weight")))
-    if len(np.unique(np.column_stack([extents.centre, extents.low, extents.high]), axis=0)) < len(order):
-        return
+    shuffled = Extents(extents.centre[order], extents.size[order], extents.weight[order])
+    if len(np.unique(np.column_stack([extents.centre, extents.size]), axis=0)) < len(order):
+        return  # features that cannot be told apart: the caller orders them by id
     _, one = plan(extents, 2000)
     _, two = plan(shuffled, 2000)
     assert {(n.level, n.x, n.y): sorted(n.rows) for n in one.walk()} == {
@@ -70,7 +77,7 @@ def test_the_tree_does_not_depend_on_the_order_of_rows(extents: Extents, random:
 def test_the_largest_features_are_seen_first() -> None:
     extents = features(7, 500)
     _, root = plan(extents, 2000)
-    size = extents.size()
+    size = extents.size
     for node in root.walk():
         for child in node.children:
             for below in child.walk():

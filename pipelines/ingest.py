@@ -1,0 +1,287 @@
+"""From a block of a source to a segment: reprojected, cleaned, with heights, every feature with its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import shapely
+from numpy.typing import NDArray
+
+from pipelines.columns import conform, segment_table, text_column
+from pipelines.plan import BlockTask, SourceFile
+from pipelines.project import Layer, Source
+from pipelines.rules import SourceRules, height_context
+from pipelines.segment import bit, open_segment, write_segment
+from twin.crs.reference import Crs, check_plausible, horizontal, parse_crs
+from twin.errors import CrsError
+from twin.geometry.clean import Cleaned, CleanOptions, clean
+from twin.geometry.footprints import Footprints
+from twin.modelling.heights import Heights, evaluate
+from twin.modelling.numbers import counts
+from twin.report import Severity
+from twin.sources.keys import key_text
+from twin.sources.vector import SourceBlock
+
+Geometries = NDArray[np.object_]
+I64 = NDArray[np.int64]
+U64 = NDArray[np.uint64]
+
+#: Elevation of the lowest and highest vertex, offered to the height rules under these names where the source has Z.
+Z_FIELDS = ("@z_min", "@z_max")
+
+
+@dataclass(frozen=True, slots=True)
+class IngestContext:
+    """What a worker needs to know of a file; small enough to travel with every task.
+
+    Attributes:
+        file: The map sheet.
+        source: Its `[[source]]`.
+        layer: The layer it goes to.
+        rules: Its height and ground rules.
+        attributes: Attribute columns of the layer.
+        working_crs: Definition of the working CRS.
+        folder: Where segments go.
+    """
+
+    file: SourceFile
+    source: Source
+    layer: Layer
+    rules: SourceRules
+    attributes: pa.Schema
+    working_crs: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What a task left behind.
+
+    Attributes:
+        segments: Folders of its segments, in the order of the source.
+        features: Features read.
+        notes: Oddities met while reading, each a sentence.
+    """
+
+    segments: tuple[Path, ...]
+    features: int
+    notes: tuple[str, ...]
+
+
+def ingest(task: BlockTask, context: IngestContext) -> Ingested:
+    """Runs one task; a segment that is already there is not made again.
+
+    Raises:
+        SourceError: The file cannot be read.
+        CrsError: Its coordinates cannot be brought into the working CRS.
+    """
+    segments: list[Path] = []
+    features = 0
+    notes: dict[str, None] = {}
+    for name, block in _blocks(task, context):
+        path = context.folder / name
+        if block is None:
+            features += _features(path)
+        else:
+            remarks = _write(path, block, context)
+            features += len(block)
+            notes.update(dict.fromkeys((*block.notes, *remarks)))
+        segments.append(path)
+    return Ingested(tuple(segments), features, tuple(notes))
+
+
+def _blocks(task: BlockTask, context: IngestContext) -> Iterator[tuple[str, SourceBlock | None]]:
+    """Blocks with the names of their segments; None where the segment is finished."""
+    opened = context.file.opened
+    if task.count is not None:
+        done = (context.folder / task.name).exists()
+        yield task.name, None if done else opened.read_block(task.start, task.count)
+        return
+    for block in opened.blocks():
+        yield f"{task.name}-{block.first_row:010d}", block
+
+
+def _features(path: Path) -> int:
+    return len(pc.unique(open_segment(path).table.column("row")))
+
+
+@lru_cache(maxsize=64)
+def _crs(text: str) -> Crs:
+    return parse_crs(text)
+
+
+def _write(path: Path, block: SourceBlock, context: IngestContext) -> tuple[str, ...]:
+    """Writes the segment of a block; gives remarks about where its coordinates lie."""
+    if path.exists():
+        return ()
+    pieces = _pieces(block, context.source.multipart == "explode")
+    surfaces, notes = _reproject(pieces.geometry, context)
+    cleaned = clean(surfaces, clean_options(context.layer))
+    attributes = block.attributes.take(pa.array(pieces.row)) if pieces.exploded else block.attributes
+    found = _heights(attributes, block, pieces.row, cleaned.footprints, context)
+    reasons = _reasons(block, pieces, cleaned, found)
+    core = _core(attributes, block, pieces, context)
+    core |= height_columns(found, cleaned)
+    core["reasons"] = reasons
+    kept = conform(attributes, context.attributes, len(surfaces))
+    table = segment_table(core, kept, context.attributes)
+    raw = attributes if context.source.duplicates == "union" else None
+    write_segment(path, table, cleaned.footprints, raw)
+    return notes
+
+
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """Candidate entities: features, or their polygons where multiparts are exploded."""
+
+    geometry: Geometries
+    row: I64
+    part: NDArray[np.int32]
+    exploded: bool
+
+
+def _pieces(block: SourceBlock, explode: bool) -> _Pieces:
+    rows = np.arange(len(block))
+    multi = shapely.get_num_geometries(block.geometry) > 1
+    if not explode or not multi.any():
+        return _Pieces(block.geometry, rows, np.zeros(len(rows), np.int32), False)
+    repeats = np.where(multi, shapely.get_num_geometries(block.geometry), 1)
+    row = np.repeat(rows, repeats)
+    geometry = block.geometry[row]
+    many = multi[row]
+    parts, owner = shapely.get_parts(block.geometry[multi], return_index=True)
+    centre = shapely.get_coordinates(shapely.centroid(np.where(shapely.is_empty(parts), shapely.Point(0, 0), parts)))
+    # The number of a part follows its place, so that the order of parts in the file gives no other id.
+    order = np.lexsort((centre[:, 1], centre[:, 0], owner))
+    geometry[many] = parts[order]
+    first = np.concatenate([[0], np.cumsum(repeats)[:-1]])
+    part = np.where(many, np.arange(len(row)) - first[row] + 1, 0)
+    return _Pieces(geometry, row, part.astype(np.int32), True)
+
+
+def _reproject(geometry: Geometries, context: IngestContext) -> tuple[Geometries, tuple[str, ...]]:
+    """Surfaces in the working CRS, and what is remarkable about where they lie.
+
+    Raises:
+        CrsError: The coordinates cannot be what the CRS says: swapped axes, degrees for metres, a wrong zone.
+    """
+    source, target = _crs(context.file.crs), _crs(context.working_crs)
+    xy = shapely.get_coordinates(geometry)
+    notes = _plausible(source, xy, context)
+    if source == target:
+        return geometry, notes
+    return np.asarray(shapely.set_coordinates(geometry.copy(), horizontal(source, target)(xy)), dtype=object), notes
+
+
+def _plausible(crs: Crs, xy: NDArray[np.float64], context: IngestContext) -> tuple[str, ...]:
+    finite = xy[np.isfinite(xy).all(axis=1)]
+    if not len(finite):
+        return ()
+    # The bulk of the points decides: one stray vertex is a finding about a feature, not about the CRS.
+    low, high = np.percentile(finite, [1, 99], axis=0).tolist()
+    issues = check_plausible(crs, (low[0], low[1], high[0], high[1]))
+    for issue in issues:
+        if issue.severity is Severity.ERROR:
+            raise CrsError(issue.text, file=context.file.path, next_step=issue.next_step)
+    return tuple(issue.text for issue in issues if issue.severity is Severity.WARNING)
+
+
+def clean_options(layer: Layer) -> CleanOptions:
+    """What the layer counts as a footprint."""
+    return CleanOptions(layer.min_area_m2, layer.repair_max_area_change)
+
+
+def _heights(
+    attributes: pa.Table, block: SourceBlock, row: I64, footprints: Footprints, context: IngestContext
+) -> Heights:
+    if np.isfinite(block.z_min).any():
+        for name, z in zip(Z_FIELDS, (block.z_min, block.z_max), strict=True):
+            attributes = attributes.append_column(name, pa.array(z[row], from_pandas=True))
+    return evaluate_heights(attributes, footprints, context)
+
+
+def evaluate_heights(attributes: pa.Table, footprints: Footprints, context: IngestContext) -> Heights:
+    """Applies the rules of a source to footprints in the working CRS."""
+    polygons = footprints.to_shapely() if context.rules.needs_polygons else np.full(len(footprints), None, dtype=object)
+    crs = _crs(context.working_crs)
+    settings = height_context(context.rules, context.source, crs, context.layer.max_height_m)
+    return evaluate(attributes, polygons, context.rules.height, context.rules.ground, settings)
+
+
+def height_columns(found: Heights, cleaned: Cleaned) -> dict[str, object]:
+    """The columns of a segment that follow from geometry and heights."""
+    area, centre = cleaned.footprints.area_centroid()
+    bounds = cleaned.footprints.bounds()
+    return {
+        "base_m": found.base_m,
+        "height_m": found.height_m,
+        "roof_m": found.roof_m,
+        "min_height_m": found.min_height_m,
+        "height_source": found.source,
+        "height_confidence": found.confidence,
+        "ground_source": found.ground_source,
+        "x": centre[:, 0],
+        "y": centre[:, 1],
+        "area_m2": area,
+        "area_source_m2": cleaned.area_before,
+        "west": bounds[:, 0],
+        "south": bounds[:, 1],
+        "east": bounds[:, 2],
+        "north": bounds[:, 3],
+        "corners": cleaned.footprints.vertex_counts().astype(np.int32),
+    }
+
+
+def _core(attributes: pa.Table, block: SourceBlock, pieces: _Pieces, context: IngestContext) -> dict[str, object]:
+    fields = context.source.fields
+    count = len(pieces.geometry)
+    kind = text_column(attributes, fields.kind, count)
+    part_of = _keys(attributes, fields.part_of, count)
+    is_part = pc.or_(pc.fill_null(pc.match_substring(kind, "part"), False), pc.is_valid(part_of))
+    return {
+        "row": block.first_row + pieces.row,
+        "part": pieces.part,
+        "key": _keys(attributes, fields.id, count),
+        "is_part": is_part,
+        "part_of": part_of,
+        "name": text_column(attributes, fields.name, count),
+        "address": text_column(attributes, fields.address, count),
+        "storeys": _storeys(attributes, fields.storeys, count),
+    }
+
+
+def _keys(attributes: pa.Table, field: str | None, count: int) -> pa.Array:
+    return pa.nulls(count, pa.string()) if field is None else key_text(attributes.column(field))
+
+
+def _storeys(attributes: pa.Table, field: str | None, count: int) -> pa.Array:
+    if field is None:
+        return pa.nulls(count, pa.int32())
+    number = counts(attributes.column(field))
+    plausible = np.isfinite(number) & (np.abs(number) < 1000)
+    return pa.array(np.where(plausible, np.rint(number), 0).astype(np.int32), mask=~plausible)
+
+
+def _reasons(block: SourceBlock, pieces: _Pieces, cleaned: Cleaned, found: Heights) -> U64:
+    """(n,) reason bits; what the geometry forbids comes alone, heights of such a feature do not matter."""
+    reasons = np.zeros(len(pieces.geometry), dtype=np.uint64)
+    for code in np.unique(found.reason_code.astype(str)) if len(found.reason_code) else ():
+        reasons[found.reason_row[found.reason_code == code]] |= bit(str(code))
+    missing_ground = (reasons & bit("ground_missing")) != 0
+    reasons[missing_ground] = bit("ground_missing")
+    for code in set(cleaned.refused) - {""}:
+        reasons[cleaned.refused == code] = bit(code)
+    reasons[cleaned.repaired] |= bit("geometry_repaired")
+    for row, code in block.reasons.items():
+        mine = pieces.row == row
+        if code == "geometry_read_failed":
+            reasons[mine] = bit(code)
+        else:
+            reasons[mine] |= bit(code)
+    return reasons

@@ -1,0 +1,299 @@
+"""From finished tiles and entities to a release on disk, and the one step that serves it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.columns import ATTRIBUTE
+from pipelines.encode import CLASS_ID
+from pipelines.layer import LayerEntities
+from pipelines.plan import BuildPlan
+from pipelines.project import Project, output_path
+from pipelines.segment import OUTCOMES, codes_of, gather, gather_columns
+from pipelines.tile_layer import TILE_INPUTS, Taken, TiledLayer, content_key, tile_piece
+from twin.crs.reference import parse_crs
+from twin.entity.index import EntityIndex
+from twin.geometry.footprints import Footprints
+from twin.metadata.schema import Schema
+from twin.registry.sqlite import Registry
+from twin.report import LayerReport, Report
+from twin.store.base import StoreWriter, layer_digest, precompress
+from twin.store.open import FILE_NAME, open_store, open_writer
+from twin.store.release import FORMAT, Staging, publish, release_id, release_json
+from twin.tiles import explicit, implicit
+
+INDEX = "entities.arrow"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRelease:
+    """A layer ready to be published.
+
+    Attributes:
+        entities: Its entities.
+        tiled: Its tiles.
+        taken: Where tiles that were not made new are.
+        report: Its account.
+    """
+
+    entities: LayerEntities
+    tiled: TiledLayer
+    taken: Taken
+    report: LayerReport
+
+    @property
+    def name(self) -> str:
+        """Of the layer."""
+        return self.entities.name
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Figures for the report and the benchmark."""
+        records = self.tiled.records.values()
+        return {
+            "triangles": sum(one.triangles for one in records),
+            "raw_bytes": sum(one.raw_bytes for one in records),
+            "tiles": len(self.tiled.inputs),
+            "tiles_written": self.tiled.written,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What was published.
+
+    Attributes:
+        release: Its id.
+        bytes: Size of all tiles and tileset JSON as sent over the network.
+    """
+
+    release: str
+    bytes: int
+
+
+def publish_release(
+    plan: BuildPlan, staging: Staging, layers: Sequence[LayerRelease], report: Report, registry: Registry
+) -> Published:
+    """Writes stores, index and `release.json` into the staging area, keeps the identities, and serves the release.
+
+    The registry is committed first: a crash between the two steps leaves identities without a release, never a release
+    whose identities nobody remembers.
+    """
+    project = plan.project
+    rows = {layer.name: _write_layer(project, staging, layer) for layer in layers}
+    index_digest = EntityIndex.write(staging.release_path / INDEX, index_table(project, layers))
+    _write_inputs(staging.release_path, layers)
+    release = release_id({name: row["digest"] for name, row in rows.items()}, index_digest)
+    working = parse_crs(project.project.working_crs)
+    info = {
+        "format": FORMAT,
+        "release": release,
+        "build_key": plan.build_key,
+        "project": {
+            "name": project.project.name,
+            "admin_code": project.project.admin_code,
+            "authority": project.project.authority,
+        },
+        "working_crs": project.project.working_crs if working.public else None,
+        "vertical_datum": project.project.vertical_datum,
+        "index": INDEX,
+        "report": report.to_json(),
+        "layers": rows,
+    }
+    (staging.release_path / "release.json").write_bytes(release_json(info))
+    _remember(registry, layers, release)
+    publish(output_path(project), staging, release)
+    return Published(release, sum(int(row["bytes"]) for row in rows.values()))
+
+
+def _remember(registry: Registry, layers: Sequence[LayerRelease], release: str) -> None:
+    for layer in layers:
+        identity = layer.entities.identity
+        lineage = identity.lineage
+        for resolved, classes in zip(identity.resolved, identity.classes, strict=True):
+            registry.record(resolved, classes, lineage)
+            lineage = ()
+    registry.commit(release)
+
+
+def _write_layer(project: Project, staging: Staging, layer: LayerRelease) -> dict[str, Any]:
+    output = project.output
+    path = staging.release_path / FILE_NAME[output.store].format(layer=layer.name)
+    with open_writer(path, output.store) as writer:
+        for place, name in sorted(layer.tiled.inputs.items()):
+            _put_tile(
+                writer, staging, layer, content_key(place, layer.tiled.records[name].content, output.encoder), name
+            )
+        for key, content in _tileset(layer.tiled, output.encoder):
+            writer.put(key, content, precompress(content, output.precompress))
+        writer.commit()
+    with open_store(path) as store:
+        entries = [entry for key in store.keys() if (entry := store.get(key)) is not None]
+    return {
+        "title": project.layers[layer.name].title,
+        "store": path.name,
+        "kind": output.store,
+        "tileset": "tileset.json",
+        "digest": layer_digest(entries),
+        "tiles": len(layer.tiled.inputs),
+        "features": len(layer.entities.drawn),
+        "bytes": sum(_sent(path, entries)),
+        "region": _region(layer.entities),
+        "encoder": output.encoder,
+        "frame": {"lon": layer.tiled.frame.origin[0], "lat": layer.tiled.frame.origin[1], "h": 0.0},
+        "properties": _properties(layer.tiled.schema),
+    }
+
+
+def _put_tile(writer: StoreWriter, staging: Staging, layer: LayerRelease, key: str, name: str) -> None:
+    record = layer.tiled.records[name]
+    piece = staging.get(tile_piece(name))
+    if piece is not None:
+        writer.put(key, piece.content, piece.variants, etag=record.content)
+        return
+    store = layer.taken.store
+    if store is None:
+        raise AssertionError(f"tile {key} is neither staged nor published")
+    old = layer.taken.keys[record.content]
+    entry = store.get(old)
+    variants = {
+        coding: store.read(old, coding) for coding in (entry.encodings if entry else ()) if coding != "identity"
+    }
+    writer.put(key, store.read(old), variants, etag=record.content)
+
+
+def _tileset(tiled: TiledLayer, encoder: str) -> Iterator[tuple[str, bytes]]:
+    return implicit.write(tiled.tree) if encoder == "implicit" else explicit.write(tiled.tree)
+
+
+def _sent(path: Path, entries: Sequence[Any]) -> Iterator[int]:
+    """Bytes of every entry in its smallest variant."""
+    with open_store(path) as store:
+        for entry in entries:
+            yield min([entry.size, *(len(store.read(entry.key, coding)) for coding in entry.encodings)])
+
+
+def _region(entities: LayerEntities) -> list[float]:
+    """West, south, east, north in degrees, lowest and highest ellipsoidal height of what is drawn."""
+    boxes = entities.box_lonlat[entities.drawn]
+    west, south = boxes[:, :2].min(axis=0)
+    east, north = boxes[:, 2:].max(axis=0)
+    low, high = entities.foot_m[entities.drawn].min(), entities.eaves_m[entities.drawn].max()
+    return [round(float(value), 7) for value in (west, south, east, north)] + [
+        round(float(low), 3),
+        round(float(high), 3),
+    ]
+
+
+def _properties(schema: Schema) -> list[dict[str, Any]]:
+    rows = []
+    for one in schema.find_class(CLASS_ID).properties:
+        row = {"id": one.id, "name": one.name, "type": one.type}
+        if one.component_type:
+            row["component_type"] = one.component_type
+        if one.enum is not None:
+            row["enum"] = [value for value in schema.find_enum(one.enum).values if value != one.no_data]
+        rows.append(row)
+    return rows
+
+
+def _write_inputs(folder: Path, layers: Sequence[LayerRelease]) -> None:
+    document = {
+        layer.name: {name: record.to_json() for name, record in sorted(layer.tiled.records.items())} for layer in layers
+    }
+    (folder / TILE_INPUTS).write_text(json.dumps(document, separators=(",", ":")), encoding="utf-8")
+
+
+def index_table(project: Project, layers: Sequence[LayerRelease]) -> pa.Table:
+    """The entity index of a release: one row for every entity of every layer, drawn or not."""
+    tables = [_layer_index(project, layer) for layer in layers]
+    return pa.concat_tables(tables, promote_options="default") if len(tables) > 1 else tables[0]
+
+
+_FROM_SEGMENT = (
+    "name", "address", "base_m", "roof_m", "height_m", "storeys", "height_source", "height_confidence", "ground_source",
+)  # fmt: skip
+
+
+def _layer_index(project: Project, layer: LayerRelease) -> pa.Table:
+    entities = layer.entities
+    identity = entities.identity
+    count = len(identity.geid)
+    attributes = [name for name in entities.segments[0].table.column_names if name.startswith(ATTRIBUTE)]
+    carried = gather_columns(entities.segments, entities.segment, entities.row, [*_FROM_SEGMENT, *attributes])
+    tile, row = _tiles(layer, project.output.encoder, count)
+    names = np.array([source.name for source in project.sources], dtype=object)
+    columns: dict[str, Any] = {
+        "geid": identity.geid,
+        "layer": pa.array([layer.name]).take(pa.array(np.zeros(count, dtype=np.int8))),
+        "entity_class": identity.entity_class,
+        "source": pa.array(names[identity.source], pa.string()),
+        "source_key": identity.source_key,
+        "parent": identity.parent,
+        "tile": tile,
+        "row": pa.array(row),
+        "lon": entities.lon,
+        "lat": entities.lat,
+        "height": pa.array(entities.ground_m, from_pandas=True),
+        "west": entities.box_lonlat[:, 0],
+        "south": entities.box_lonlat[:, 1],
+        "east": entities.box_lonlat[:, 2],
+        "north": entities.box_lonlat[:, 3],
+        "lod": _lods(entities, row),
+        "outcome": pa.array(np.array([kind.value for kind in OUTCOMES], dtype=object)[entities.outcome], pa.string()),
+        "reasons": _reason_lists(entities.reasons),
+        "geometry": polygons(gather(entities.segments, entities.segment, entities.row)),
+    }
+    for name in (*_FROM_SEGMENT, *attributes):
+        columns[name] = _nulls_for_nan(carried.column(name))
+    return pa.table(columns)
+
+
+def _tiles(layer: LayerRelease, encoder: str, count: int) -> tuple[pa.Array, NDArray[np.int32]]:
+    """Tile and row of every entity: null and -1 for what is not drawn."""
+    places = list(layer.tiled.rows)
+    keys = pa.array([layer.tiled.key(place, encoder) for place in places], pa.string())
+    number = np.full(count, -1, dtype=np.int64)
+    row = np.full(count, -1, dtype=np.int32)
+    for at, place in enumerate(places):
+        members = layer.tiled.rows[place]
+        number[members] = at
+        row[members] = np.arange(len(members))
+    number[layer.tiled.failed] = -1
+    row[layer.tiled.failed] = -1
+    return keys.take(pa.array(number, mask=number < 0)), row
+
+
+def _lods(entities: LayerEntities, row: NDArray[np.int32]) -> pa.Array:
+    text = np.where(entities.solid, "1.2", "0").astype(object)
+    return pa.array(text, pa.string(), mask=row < 0)
+
+
+def _reason_lists(reasons: NDArray[np.uint64]) -> pa.Array:
+    patterns, which = np.unique(reasons, return_inverse=True)
+    lists = pa.array([codes_of(int(bits)) for bits in patterns], pa.list_(pa.string()))
+    return lists.take(pa.array(which.reshape(-1)))
+
+
+def _nulls_for_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pa.types.is_floating(column.type):
+        return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+    values = column.to_numpy()
+    return pa.chunked_array([pa.array(values, column.type, mask=np.isnan(values))])
+
+
+def polygons(footprints: Footprints) -> pa.Array:
+    """Footprints as nested lists: polygons of closed rings of points, working CRS."""
+    closed, ring = footprints.closed()
+    points = pa.FixedSizeListArray.from_arrays(pa.array(closed.reshape(-1)), 2)
+    rings = pa.ListArray.from_arrays(pa.array(ring.astype(np.int32)), points)
+    shells = pa.ListArray.from_arrays(pa.array(footprints.polygon.astype(np.int32)), rings)
+    return pa.ListArray.from_arrays(pa.array(footprints.feature.astype(np.int32)), shells)

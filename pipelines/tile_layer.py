@@ -1,0 +1,247 @@
+"""The tiles of one layer: planned, encoded where their input is new, taken over where it is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.encode import EncodeContext, EncodedTile, TileTask, encode_tile
+from pipelines.layer import Frame, LayerEntities, extents_of, frame_of, tile_schema
+from pipelines.plan import BuildPlan
+from pipelines.pool import run_all
+from pipelines.progress import Progress, Stopwatch
+from pipelines.project import Project
+from twin.crs.frame import LocalFrame
+from twin.crs.reference import parse_crs
+from twin.errors import StoreError
+from twin.gltf.content import EncodeOptions
+from twin.metadata.schema import Schema
+from twin.store.base import TilesetStore
+from twin.store.release import Release, Staging
+from twin.tiles import implicit
+from twin.tiles.types import Box, TileTree
+from twin.tiling.tree import Content, PlannedTile, Square, finish, root_box
+from twin.tiling.tree import plan as plan_tree
+
+I64 = NDArray[np.int64]
+Place = tuple[int, int, int]
+
+#: File in a release that says which input each tile was made of; the next build takes over what is still right.
+TILE_INPUTS = "tiles.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TileRecord:
+    """A tile that exists.
+
+    Attributes:
+        content: Digest of its content.
+        box: Its box in the layer's frame.
+        failed: Positions of entities of the tile that could not be made solid.
+        triangles, raw_bytes: Figures for the report.
+    """
+
+    content: str
+    box: Box
+    failed: tuple[int, ...] = ()
+    triangles: int = 0
+    raw_bytes: int = 0
+
+    def to_json(self) -> list[Any]:
+        """As stored in `TILE_INPUTS`."""
+        return [self.content, *self.box.low, *self.box.high, list(self.failed), self.triangles, self.raw_bytes]
+
+    @classmethod
+    def from_json(cls, row: list[Any]) -> TileRecord:
+        """Reads `to_json`."""
+        content, x0, y0, z0, x1, y1, z1, failed, triangles, raw = row
+        return cls(content, Box((x0, y0, z0), (x1, y1, z1)), tuple(failed), triangles, raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Tiles of the served release that may be taken over.
+
+    Attributes:
+        records: By input digest.
+        keys: Store key by content digest.
+        store: Where they lie; None where there is nothing to take over.
+    """
+
+    records: Mapping[str, TileRecord] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
+    store: TilesetStore | None = None
+
+
+def taken_from(served: Release | None, layer: str) -> Taken:
+    """What the served release offers for a layer; nothing where it is missing or damaged."""
+    if served is None or layer not in served.layers:
+        return Taken()
+    try:
+        document = json.loads((served.path / TILE_INPUTS).read_bytes())[layer]
+        store = served.store(layer)
+        keys = {entry.etag: key for key in store.keys() if (entry := store.get(key)) is not None}
+    except (OSError, ValueError, KeyError, StoreError):
+        return Taken()
+    return Taken({name: TileRecord.from_json(row) for name, row in document.items()}, keys, store)
+
+
+@dataclass(frozen=True, slots=True)
+class TiledLayer:
+    """The tiles of a layer.
+
+    Attributes:
+        tree: With contents, volumes and errors.
+        schema: Metadata schema.
+        frame: Where the layer stands.
+        records: By input digest, of every tile of this build.
+        inputs: Input digest by place.
+        rows: Drawn entities of every tile by place, in the order of its property table.
+        failed: (j,) entities that could not be made solid.
+        written: Tiles that were made new.
+    """
+
+    tree: TileTree
+    schema: Schema
+    frame: Frame
+    records: Mapping[str, TileRecord]
+    inputs: Mapping[Place, str]
+    rows: Mapping[Place, I64]
+    failed: I64
+    written: int
+
+    def key(self, place: Place, encoder: str) -> str:
+        """Store key of the content of a tile."""
+        return content_key(place, self.records[self.inputs[place]].content, encoder)
+
+
+def content_key(place: Place, content: str, encoder: str) -> str:
+    """Store key of a content: its digest, or its place where an implicit tileset has to find it by that."""
+    return implicit.content_key(*place) if encoder == "implicit" else f"c/{content}.glb"
+
+
+Tools = tuple[Executor, Staging, Taken, Progress, Stopwatch]
+
+
+def build_tiles(plan: BuildPlan, entities: LayerEntities, tools: Tools) -> TiledLayer:
+    """Plans the tree of a layer and makes every tile whose input is new."""
+    pool, staging, taken, progress, watch = tools
+    project = plan.project
+    layer = project.layers[entities.name]
+    crs = parse_crs(project.project.working_crs)
+    with watch.stage("tree"):
+        frame = frame_of(entities)
+        square, root = plan_tree(extents_of(entities, frame, crs), layer.tile_budget_kib * 1024.0)
+        sources = [project.sources[number].name for number in plan.layer_sources(entities.name)]
+        schema, kept = tile_schema(entities, plan.attributes[entities.name], sources)
+    staged = _staged(staging)
+    records = {**taken.records, **staged}
+    context = EncodeContext(
+        segments=tuple(one.path for one in entities.segments),
+        working_crs=project.project.working_crs,
+        origin=frame.origin,
+        bounds=frame.bounds,
+        schema=schema,
+        attributes=kept,
+        options=EncodeOptions(compression=project.output.compression),
+        precompress=project.output.precompress,
+        known=frozenset(records),
+    )
+    inputs: dict[Place, str] = {}
+    written = 0
+    progress.stage("tiles", len(entities.drawn), "buildings")
+    with watch.stage("encode"):
+        for task, tile in run_all(pool, partial(_encode, context), _tasks(entities, root, project), ahead=4):
+            inputs[tile.place] = tile.input
+            if tile.box is not None:
+                records[tile.input] = _stage(staging, tile, tile.box)
+                written += 1
+            progress.advance(len(task.row))
+    rows = {node_place(node): entities.drawn[node.rows] for node in root.walk() if len(node.rows)}
+    used = {name: records[name] for name in inputs.values()}
+    tree = _tree(square, root, frame, {place: used[name] for place, name in inputs.items()}, project.output.encoder)
+    failed = [rows[place][list(used[name].failed)] for place, name in inputs.items() if used[name].failed]
+    return TiledLayer(
+        tree, schema, frame, used, inputs, rows, np.concatenate(failed) if failed else np.empty(0, np.int64), written
+    )
+
+
+def _encode(context: EncodeContext, task: TileTask) -> EncodedTile:
+    return encode_tile(task, context)
+
+
+def node_place(node: PlannedTile) -> Place:
+    """Where a node is in the quadtree."""
+    return node.level, node.x, node.y
+
+
+def _tasks(entities: LayerEntities, root: PlannedTile, project: Project) -> Iterator[TileTask]:
+    for node in root.walk():
+        if len(node.rows):
+            yield _task(entities, node, [source.name for source in project.sources])
+
+
+def _task(entities: LayerEntities, node: PlannedTile, sources: list[str]) -> TileTask:
+    rows = entities.drawn[node.rows]
+    pick = pa.array(rows)
+    identity = entities.identity
+    solid = entities.solid[rows]
+    columns = pa.table(
+        {
+            "geid": identity.geid.take(pick),
+            "source": pa.array([sources[number] for number in identity.source[rows]], pa.string()),
+            "source_key": identity.source_key.take(pick),
+            "entity_class": identity.entity_class.take(pick),
+            "lod": pa.array(np.where(solid, "1.2", "0"), pa.string()),
+        }
+    )
+    return TileTask(
+        place=node_place(node),
+        segment=entities.segment[rows],
+        row=entities.row[rows],
+        columns=columns,
+        foot_m=entities.foot_m[rows],
+        eaves_m=entities.eaves_m[rows],
+        solid=solid,
+    )
+
+
+def _staged(staging: Staging) -> dict[str, TileRecord]:
+    """Tiles an interrupted run of the same build has finished."""
+    listing = staging.path / "inputs"
+    names = sorted(path.name for path in listing.iterdir()) if listing.is_dir() else []
+    pieces = {name: staging.get(tile_piece(name)) for name in names}
+    return {name: TileRecord.from_json(json.loads(piece.note)) for name, piece in pieces.items() if piece is not None}
+
+
+def tile_piece(name: str) -> str:
+    """Key of a tile in the staging area, by the digest of its input."""
+    return f"tile/{name}"
+
+
+def _stage(staging: Staging, tile: EncodedTile, box: Box) -> TileRecord:
+    """Keeps a finished tile: first its content, then the mark that it is there."""
+    record = TileRecord(tile.key, box, tuple(tile.failed.tolist()), tile.triangles, tile.raw_bytes)
+    staging.put(tile_piece(tile.input), tile.content, tile.variants, json.dumps(record.to_json()).encode())
+    listing = staging.path / "inputs"
+    listing.mkdir(exist_ok=True)
+    (listing / tile.input).touch()
+    return record
+
+
+def _tree(
+    square: Square, root: PlannedTile, frame: Frame, records: Mapping[Place, TileRecord], encoder: str
+) -> TileTree:
+    contents = {
+        place: Content(content_key(place, record.content, encoder), record.box) for place, record in records.items()
+    }
+    done = finish(root, contents)
+    return TileTree(done, root_box(square, done), LocalFrame(*frame.origin).matrix)
