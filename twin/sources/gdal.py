@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,6 +76,15 @@ class GdalReader:
             for table in self._batches(size):
                 yield self._block(start, table)
                 start += table.num_rows
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """See `vector.Reader`."""
+        index = self.names.index(name)
+        alone = replace(self, columns=(self.columns[index],), names=(name,))
+        with reading(self.file), quiet():
+            _, table = pyogrio.raw.read_arrow(self.path, where=self.where, read_geometry=False, **alone._request())
+        attributes, _ = decode_table(alone._named(table), self.decoder)
+        return attributes.column(0)
 
     def _request(self) -> dict[str, Any]:
         return {

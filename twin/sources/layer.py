@@ -1,4 +1,4 @@
-"""What GDAL says about one table before it is read: its name, fields, count and CRS, with GDAL's inventions taken out."""
+"""What GDAL says about a table before it is read: name, fields, count and CRS, with GDAL's inventions taken out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from twin.sources.text import is_nested, plain_type
 
 #: What GDAL and its drivers write where a file states no CRS.
 _PLACEHOLDER: Final = re.compile(
-    r'^\s*(LOCAL_CS|ENGCRS|ENGINEERINGCRS|(GEOGCS|GEOGCRS|PROJCS|PROJCRS)\["(undefined|unknown (geographic|cartesian)))',
+    r"^\s*(LOCAL_CS|ENGCRS|ENGINEERINGCRS"
+    r'|(GEOGCS|GEOGCRS|PROJCS|PROJCRS)\["(undefined|unknown (geographic|cartesian)))',
     re.I,
 )
 _PEEK_BYTES: Final = 1 << 16
@@ -116,6 +117,18 @@ def describe(path: Path, located: Located, wanted: str | None, notes: list[str])
     with reading(path), quiet(notes):
         tables = pyogrio.list_layers(located.name)
     return describe_table(path, located, choose_table(path, tables, wanted), notes)
+
+
+def list_tables(path: Path, located: Located) -> list[str]:
+    """Names of the tables in a file.
+
+    Raises:
+        SourceError: GDAL cannot read it.
+    """
+    if located.name.startswith("GeoJSONSeq:"):
+        return [path.stem]
+    with reading(path), quiet():
+        return [str(name) for name in pyogrio.list_layers(located.name)[:, 0]]
 
 
 def describe_table(path: Path, located: Located, table: str | None, notes: list[str]) -> Layer:

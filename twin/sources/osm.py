@@ -66,6 +66,11 @@ class OsmReader:
         """See `vector.Reader`."""
         return map(self._understood, self.inner.blocks(size))
 
+    def column(self, name: str) -> pa.ChunkedArray:
+        """See `vector.Reader`."""
+        chunks = [block.attributes.column(name).combine_chunks() for block in self.blocks(100_000)]
+        return pa.chunked_array([chunk for chunk in chunks if len(chunk)], _FIELDS.field(name).type)
+
     def _understood(self, block: SourceBlock) -> SourceBlock:
         attributes, notes = understand(block.attributes)
         return replace(block, attributes=attributes.select(self.columns), notes=(*block.notes, *notes))

@@ -62,6 +62,7 @@ class ParquetReader:
     columns: tuple[str, ...]
 
     def read(self, start: int, count: int) -> SourceBlock:
+        """See `vector.Reader`."""
         with reading(self.file):
             stored = _open(self.file)
             ends = np.cumsum([stored.metadata.row_group(i).num_rows for i in range(stored.num_row_groups)]).tolist()
@@ -73,11 +74,18 @@ class ParquetReader:
             return self._block(start, table.slice(start - before, max(stop - start, 0)).combine_chunks())
 
     def blocks(self, size: int) -> Iterator[SourceBlock]:
+        """See `vector.Reader`."""
         start = 0
         with reading(self.file):
             for batch in _open(self.file).iter_batches(batch_size=size, columns=self._wanted()):
                 yield self._block(start, pa.Table.from_batches([batch]))
                 start += batch.num_rows
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """See `vector.Reader`."""
+        with reading(self.file):
+            table, _ = decode_table(_open(self.file).read(columns=[name]), _UTF8)
+            return table.column(0)
 
     def _wanted(self) -> list[str]:
         return [*self.columns, *([self.geometry_name] if self.geometry_name else [])]

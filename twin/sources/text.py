@@ -82,7 +82,7 @@ def decode_table(table: pa.Table, decoder: Decoder) -> tuple[pa.Table, dict[int,
     """
     reasons: dict[int, str] = {}
     for index, item in enumerate(table.schema):
-        if isinstance(item.type, pa.ExtensionType):
+        if isinstance(item.type, pa.BaseExtensionType):
             stored = pa.chunked_array([chunk.storage for chunk in table.column(index).chunks], item.type.storage_type)
             table = table.set_column(index, pa.field(item.name, stored.type), stored)
             item = table.schema.field(index)  # noqa: PLW2901
@@ -109,7 +109,7 @@ def is_nested(kind: pa.DataType) -> bool:
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
     """The type a column has once it is decoded."""
-    if isinstance(kind, pa.ExtensionType):
+    if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type
     return pa.string() if is_nested(kind) else kind
 

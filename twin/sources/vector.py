@@ -71,6 +71,10 @@ class Reader(Protocol):
         """All features in one pass."""
         ...
 
+    def column(self, name: str) -> pa.ChunkedArray:
+        """One attribute of all features, without their geometry."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class VectorSource:
@@ -118,6 +122,17 @@ class VectorSource:
             SourceError: The file cannot be read, or ends early.
         """
         return self.reader.blocks(size)
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """One attribute of all features, without reading geometry where the format allows it.
+
+        Raises:
+            SourceError: The file cannot be read.
+            KeyError: There is no such attribute in `fields`.
+        """
+        if name not in self.fields.names:
+            raise KeyError(name)
+        return self.reader.column(name)
 
 
 def open_source(path: Path | str, options: ReadOptions | None = None) -> VectorSource:

@@ -174,7 +174,7 @@ def _one_from_wkb(value: bytes | None) -> Any:
 
 
 def salvage(record: bytes) -> tuple[Any, str]:
-    """What can be had from a polygon record that GEOS refuses: rings are closed, rings of less than three points dropped.
+    """What can be had of a polygon record that GEOS refuses: rings closed, rings of less than three points dropped.
 
     Returns:
         The geometry (None where the record itself is damaged) and the reason code.
@@ -254,7 +254,7 @@ def surfaces_of(collection: Any) -> Any:
     polygons = []
     while parts:
         part = parts.pop(0)
-        if part.geom_type == "GeometryCollection" or part.geom_type == "MultiPolygon":
+        if part.geom_type in ("GeometryCollection", "MultiPolygon"):
             parts[:0] = list(shapely.get_parts(part))
         elif part.geom_type == "Polygon" and not part.is_empty:
             polygons.append(part)
