@@ -288,11 +288,14 @@ def decode(content: bytes) -> MeshContent:
         StoreError: The GLB is damaged or is none of ours.
     """
     document, binary = glb.unpack(content)
-    reader = BufferReader(document, binary)
     try:
-        return _decode(document, reader)
-    except (KeyError, IndexError) as error:
-        raise StoreError(f"the tile content lacks {error}", next_step="only content of this toolkit is read") from error
+        return _decode(document, BufferReader(document, binary))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MisuseError) as error:
+        # The rim between foreign bytes and our types: whatever does not fit means the same to the caller.
+        raise StoreError(
+            f"the tile content is damaged, or is none of this toolkit ({type(error).__name__}: {error})",
+            next_step="build the tiles again",
+        ) from error
 
 
 def _decode(document: dict[str, Any], reader: BufferReader) -> MeshContent:
@@ -311,10 +314,14 @@ def _decode(document: dict[str, Any], reader: BufferReader) -> MeshContent:
         attributes["_FEATURE_ID_0"].astype(np.uint32).ravel(),
         attributes["_FEATURE_ID_1"].astype(np.uint8).ravel(),
     )
+    if mesh.triangle.size and int(mesh.triangle.max()) >= mesh.vertices:
+        raise ValueError("a triangle names a vertex the mesh lacks")
     metadata = document["extensions"]["EXT_structural_metadata"]
     schema = schema_from_json(metadata["schema"])
     table = metadata["propertyTables"][0]
     surface = metadata["propertyTables"][1]["class"]
+    if int(mesh.feature.max()) >= int(table["count"]):
+        raise ValueError("a feature id names a row the table lacks")
     own = replace(schema, classes=tuple(one for one in schema.classes if one.id != surface))
     return MeshContent(mesh, own, table["class"], decode_table(schema, table, reader.view))
 

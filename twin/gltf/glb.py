@@ -36,7 +36,12 @@ def unpack(content: bytes) -> tuple[dict[str, Any], bytes]:
     size, json_size, kind = struct.unpack_from("<III", content, 8)
     if size != len(content) or kind != _JSON or 20 + json_size > size:
         raise StoreError("the GLB header does not fit its length", next_step="build the tiles again")
-    document = json.loads(content[20 : 20 + json_size])
+    try:
+        document = json.loads(content[20 : 20 + json_size])
+    except ValueError as error:
+        raise StoreError(f"the JSON chunk of the GLB is damaged: {error}", next_step="build the tiles again") from error
+    if not isinstance(document, dict):
+        raise StoreError("the JSON chunk of the GLB is no object", next_step="build the tiles again")
     start = 20 + json_size
     if start + 8 > size:
         return document, b""

@@ -35,10 +35,12 @@ def encode_vertices(vertices: NDArray[np.uint8]) -> bytes:
 
 def decode_vertices(content: bytes, count: int, stride: int) -> NDArray[np.uint8]:
     """Decodes a stream of mode ATTRIBUTES into uint8 (count, stride); raises StoreError if it is damaged."""
-    out = np.zeros((count, stride), np.uint8)
     data = np.frombuffer(content, np.uint8)
-    if len(data) < 1 + max(stride, _TAIL) or data[0] != _VERTEX_HEADER:
+    # A byte of the stream stands for 64 bytes of vertices at most: no short stream may ask for a lot of memory.
+    fits = 0 < stride <= 256 and 0 <= count * stride <= 64 * len(data)
+    if not fits or len(data) < 1 + max(stride, _TAIL) or data[0] != _VERTEX_HEADER:
         raise StoreError("not a meshopt vertex stream", next_step="build the tiles again")
+    out = np.zeros((count, stride), np.uint8)
     if not decode_planes(data, _block_size(stride), out):
         raise StoreError("the meshopt vertex stream is damaged", next_step="build the tiles again")
     return out
@@ -63,8 +65,10 @@ def decode_triangles(content: bytes, count: int) -> NDArray[np.uint32]:
         count: Number of indices.
     """
     data = np.frombuffer(content, np.uint8)
+    if count < 0 or count % 3 or len(data) < 1 + count // 3 + 16 or data[0] != _INDEX_HEADER:
+        raise StoreError("not a meshopt index stream", next_step="build the tiles again")
     out = np.zeros(count, np.uint32)
-    if len(data) < 1 + count // 3 + 16 or data[0] != _INDEX_HEADER or not decode_indices(data, out):
+    if not decode_indices(data, out):
         raise StoreError("the meshopt index stream is damaged", next_step="build the tiles again")
     return out.reshape(-1, 3)
 

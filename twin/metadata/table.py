@@ -251,6 +251,7 @@ def _offsets(content: bytes, kind: str, count: int) -> NDArray[np.int64]:
 def _decode_strings(one: Property, entry: Mapping[str, Any], view: Callable[[int], bytes], count: int) -> pa.Array:
     offsets = _offsets(view(entry["stringOffsets"]), entry.get("stringOffsetType", "UINT32"), count).astype(np.int32)
     text = pa.StringArray.from_buffers(count, pa.py_buffer(offsets.tobytes()), pa.py_buffer(view(entry["values"])))
+    text.validate(full=True)
     if one.no_data is None:
         return text
     return pc.if_else(pc.equal(text, one.no_data), pa.scalar(None, pa.string()), text)

@@ -87,8 +87,10 @@ def inspect_tileset(
             features += _check_content(tile, counted, read_content, entities, issues)
     except StoreError as error:
         issues.append(_issue("tileset_unreadable", str(error.what), error.file))
-    except (KeyError, TypeError) as error:
-        issues.append(_issue("tileset_unreadable", f"a document lacks {error}", walk.documents[-1:] or root))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        # The rim between foreign JSON and our types: a document that has not the form of the standard.
+        place = walk.documents[-1] if walk.documents else root
+        issues.append(_issue("tileset_unreadable", f"not a tileset: {type(error).__name__}: {error}", place))
     issues += _check_document_errors(walk)
     contents = [tile.content for tile in records if tile.content is not None]
     issues += [_issue("content_shared", "two tiles show one content", key) for key in _repeated(contents)]
@@ -134,7 +136,7 @@ def _check_content(
     except KeyError:
         issues.append(_issue("content_missing", f"the content of {tile.name} is missing", tile.content))
         return 0
-    except (StoreError, ValueError) as error:
+    except StoreError as error:
         issues.append(_issue("content_unreadable", f"the content cannot be decoded: {error}", tile.content))
         return 0
     outside = _outside(positions, tile.content_box or tile.box)

@@ -62,7 +62,7 @@ def read_json(get: Get, key: str) -> dict[str, Any]:
         document = json.loads(get(key))
     except KeyError as error:
         raise StoreError("the file is missing", file=key, next_step="build the tiles again") from error
-    except ValueError as error:
+    except ValueError as error:  # also UnicodeDecodeError
         raise StoreError(f"not JSON: {error}", file=key, next_step="build the tiles again") from error
     if not isinstance(document, dict):
         raise StoreError("not a JSON object", file=key, next_step="build the tiles again")

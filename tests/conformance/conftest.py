@@ -1,0 +1,51 @@
+"""The outside judges of tests/js, installed once from package-lock.json."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from twin.tiles.external import find_node
+
+JS = Path(__file__).parents[1] / "js"
+
+
+def _absent(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """The Node program; without it the tests skip, on CI they fail."""
+    found = find_node()
+    if found is None:
+        _absent("Node is not installed, so no outside judge can run")
+    return str(found)
+
+
+@pytest.fixture(scope="session")
+def judges(node: str) -> Path:
+    """`node_modules` with gltf-validator and meshoptimizer, exactly as locked."""
+    modules = JS / "node_modules"
+    cache = JS.parents[1] / ".cache"
+    cache.mkdir(exist_ok=True)
+    with (cache / "judges.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stamp = modules / ".package-lock.json"
+        fresh = stamp.exists() and stamp.stat().st_mtime >= (JS / "package-lock.json").stat().st_mtime
+        if not fresh:
+            npm = shutil.which("npm")
+            if npm is None:
+                _absent("npm is not installed, so the outside judges cannot be fetched")
+            done = subprocess.run([str(npm), "ci", "--no-audit", "--no-fund"], cwd=JS, capture_output=True, text=True)
+            if done.returncode:
+                _absent(f"npm ci failed in {JS}: {done.stderr[-300:]}")
+            stamp.touch()
+    return modules
