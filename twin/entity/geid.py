@@ -46,6 +46,7 @@ def _multiplication_rows() -> NDArray[np.uint8]:
 
 
 _WEIGHTED = _multiplication_rows()
+_ROWS: list[list[int]] = _WEIGHTED.tolist()  # for one identifier at a time
 _LETTERS = np.frombuffer(ALPHABET.encode(), dtype=np.uint8)
 _VALUE = {letter: value for value, letter in enumerate(ALPHABET)}
 
@@ -153,7 +154,10 @@ def partial(text: str) -> str | None:
 def _is_valid(characters: str) -> bool:
     if len(characters) != LENGTH or any(c not in _VALUE for c in characters):
         return False
-    return int(syndrome(np.array([[_VALUE[c] for c in characters]], dtype=np.uint8))[0]) == 0
+    total = 0
+    for row, character in zip(_ROWS, characters, strict=True):
+        total ^= row[_VALUE[character]]
+    return total == 0
 
 
 def check(text: str) -> bool:

@@ -49,9 +49,22 @@ def entity(rows: Rows, geid: str) -> Known | None:
     found = rows("SELECT * FROM entity_seen WHERE geid = ?", name)
     if not found:
         return None
-    *fields, retired = found[0]
     lineage = tuple(rows("SELECT relation, other FROM lineage WHERE geid = ? ORDER BY relation, other", name))
-    return Known(*fields, bool(retired), aliases=aliases(rows, name), lineage=lineage)
+    layer, kind, source, key, first_seen, first_release, last_seen, last_release, retired = found[0][1:]
+    return Known(
+        geid=name,
+        layer=layer,
+        entity_class=kind,
+        source=source,
+        key=key,
+        first_seen=first_seen,
+        first_release=first_release,
+        last_seen=last_seen,
+        last_release=last_release,
+        retired=bool(retired),
+        aliases=aliases(rows, name),
+        lineage=lineage,
+    )
 
 
 def aliases(rows: Rows, geid: str) -> tuple[tuple[str, str], ...]:

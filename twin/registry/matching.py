@@ -30,7 +30,7 @@ class Anchors:
         x, y: Centroid, metres.
         area: Square metres.
         west, south, east, north: Bounding box, metres.
-        tie: Any further numbers or texts that tell apart features of the very same geometry (a digest of the attributes,
+        tie: Further numbers or texts that tell apart features of the very same geometry (a digest of the attributes,
             say), or None. Without it, which of two identical features gets which id may depend on their order.
     """
 
@@ -77,6 +77,9 @@ class Anchors:
 
     def order(self) -> Ints:
         """Rows sorted by geometry (then `tie`): the same for the same features in whatever order they come."""
+        by_x = np.argsort(self.x, kind="stable")
+        if np.all(np.diff(self.x[by_x]) > 0):  # nearly always, and five times faster
+            return by_x
         keys: list[NDArray[np.generic]] = list(reversed(self.columns()))
         if self.tie is not None:
             keys.insert(0, self.tie)
@@ -101,7 +104,7 @@ def match(known: Anchors, fresh: Anchors) -> Ints:
         return partner
     known_order, fresh_order = known.order(), fresh.order()
     a, b = known.matrix()[known_order], fresh.matrix()[fresh_order]
-    found = _identical(a, b)
+    found = np.arange(len(b)) if np.array_equal(a, b) else _identical(a, b)
     rest_a = np.setdiff1d(np.arange(len(a)), found[found >= 0], assume_unique=True)
     rest_b = np.flatnonzero(found < 0)
     if len(rest_a) and len(rest_b):

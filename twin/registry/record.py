@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -66,10 +66,8 @@ def write(
 def _digest(resolved: Resolved, classes: pa.StringArray, lineage: list[tuple[str, str, str]]) -> str:
     """Stands for everything that is recorded, in this order of the rows."""
     state = sha256(repr(lineage).encode())
-    for array in (resolved.geids, resolved.keys, classes):
-        for part in (pa.concat_arrays([array]), array.is_null()):
-            for buffer in part.buffers()[-2:] if part is not array else part.buffers():
-                state.update(b"|" if buffer is None else buffer)
+    batch = pa.RecordBatch.from_arrays([resolved.geids, resolved.keys, classes], names=["geid", "key", "class"])
+    state.update(batch.serialize())
     blank = np.flatnonzero(resolved.keys.is_null().to_numpy(zero_copy_only=False))
     state.update(np.round(resolved.anchors.take(blank).matrix() / _MOVED_M).astype(np.int64).tobytes())
     return state.hexdigest()
@@ -81,31 +79,34 @@ def _write_entities(
     sql = "SELECT geid, entity_class, last_release FROM entity WHERE layer = ? AND source = ?"
     rows = database.execute(sql, (resolved.layer, resolved.source)).fetchall()
     before = {geid: (kind, gone) for geid, kind, gone in rows}
-    names, kinds, keys = resolved.geids.to_pylist(), classes.to_pylist(), resolved.keys.to_pylist()
-    there = {(kind, None) for kind in set(kinds)}  # one tuple a class instead of one a row
-    same = {kind: pair for kind, *_ in there for pair in there if pair[0] == kind}
-    changed = sorted(
-        (name, resolved.layer, kind, resolved.source, key, number)
-        for name, kind, key in zip(names, kinds, keys, strict=True)
-        if before.get(name) != same[kind]
-    )
+    names, kinds = resolved.geids.to_pylist(), classes.to_pylist()
+    alive = {kind: (kind, None) for kind in set(kinds)}
+    changed = [row for row, name in enumerate(names) if before.get(name) != alive[kinds[row]]]
     database.executemany(
         "INSERT INTO entity VALUES (?, ?, ?, ?, ?, ?, NULL)"
         " ON CONFLICT (geid) DO UPDATE SET entity_class = excluded.entity_class, last_release = NULL",
-        changed,
+        _by_geid(resolved, classes, changed, number),
     )
     now = set(names)
     gone = sorted(geid for geid, (_, released) in before.items() if released is None and geid not in now)
     database.executemany("UPDATE entity SET last_release = ? WHERE geid = ?", [(last, geid) for geid in gone])
 
 
+def _by_geid(resolved: Resolved, classes: pa.StringArray, rows: list[int], number: int) -> Iterator[tuple[object, ...]]:
+    """Rows of `entity`, sorted by identifier: SQLite appends to the end of the tree instead of searching in it."""
+    table = pa.table({"geid": resolved.geids, "kind": classes, "key": resolved.keys}).take(pa.array(rows, pa.int64()))
+    geids, kinds, keys = (column.to_pylist() for column in table.sort_by("geid").columns)
+    layer, source = resolved.layer, resolved.source
+    return ((g, layer, kind, source, key, number) for g, kind, key in zip(geids, kinds, keys, strict=True))
+
+
 def _write_keys(database: sqlite3.Connection, resolved: Resolved) -> None:
     minted = np.asarray(resolved.how.indices) == MINTED
     rows = np.flatnonzero(minted & resolved.keys.is_valid().to_numpy(zero_copy_only=False))
-    keys, names = resolved.keys.take(pa.array(rows)).to_pylist(), resolved.geids.take(pa.array(rows)).to_pylist()
-    pairs = sorted(zip(keys, names, strict=True))
+    table = pa.table({"key": resolved.keys, "geid": resolved.geids}).take(pa.array(rows)).sort_by("key")
+    keys, names = (column.to_pylist() for column in table.columns)
     sql = "INSERT OR IGNORE INTO source_key VALUES (?, ?, ?)"
-    database.executemany(sql, ((resolved.source, key, name) for key, name in pairs))
+    database.executemany(sql, ((resolved.source, key, name) for key, name in zip(keys, names, strict=True)))
 
 
 def _write_anchors(database: sqlite3.Connection, resolved: Resolved) -> None:
@@ -119,9 +120,11 @@ def _write_anchors(database: sqlite3.Connection, resolved: Resolved) -> None:
     nowhere = (np.inf,) * 7
     old = np.array([before.get(name, nowhere) for name in names], dtype=np.float64)
     moved = np.flatnonzero(~(np.abs(old - places) <= _MOVED_M).all(axis=1)).tolist()
-    rows = sorted(
-        (names[at], resolved.layer, resolved.source, resolved.mint_keys.get(int(blank[at]), ""), *places[at].tolist())
-        for at in moved
+    moved.sort(key=names.__getitem__)
+    where, minted = (resolved.layer, resolved.source), resolved.mint_keys
+    rows = (
+        (names[at], *where, minted.get(row, ""), *place)
+        for at, row, place in zip(moved, blank[moved].tolist(), places[moved].tolist(), strict=True)
     )
     database.executemany(
         "INSERT INTO anchor VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (geid) DO UPDATE SET"
