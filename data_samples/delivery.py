@@ -13,7 +13,7 @@ import rasterio
 import shapely
 from numpy.typing import NDArray
 from rasterio.features import rasterize
-from rasterio.transform import from_origin
+from rasterio.transform import Affine
 
 from data_samples.plan import ORIGIN, Plan
 from data_samples.survey import Survey
@@ -139,7 +139,7 @@ def write_terrain(plan: Plan, folder: Path, box: Box, cover: Any, sheets: int) -
         names.append(f"DEM_{number + 1:02d}.tif")
         with rasterio.open(
             folder / names[-1], "w", driver="GTiff", width=stop - start, height=rows, count=1, dtype="float32", crs=CRS,
-            transform=from_origin(west + start * CELL_M, north, CELL_M, CELL_M), nodata=NODATA, compress="deflate",
+            transform=Affine(CELL_M, 0, west + start * CELL_M, 0, -CELL_M, north), nodata=NODATA, compress="deflate",
             predictor=3, tiled=True, blockxsize=256, blockysize=256,
         ) as out:  # fmt: skip
             out.write(elevation[:, start:stop], 1)
@@ -148,7 +148,7 @@ def write_terrain(plan: Plan, folder: Path, box: Box, cover: Any, sheets: int) -
 
 def ground(plan: Plan, west: float, north: float, shape: tuple[int, int], cover: Any) -> NDArray[np.float32]:
     """H85 elevation of a river plain: 2.5 to 5.5 m, park hills a little higher, creek beds below sea level."""
-    to_xy = from_origin(west, north, CELL_M, CELL_M)
+    to_xy = Affine(CELL_M, 0, west, 0, -CELL_M, north)
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
     x, y = (west + (x + 0.5) * CELL_M - ORIGIN[0]) / 1000, (north - (y + 0.5) * CELL_M - ORIGIN[1]) / 1000
     level = (

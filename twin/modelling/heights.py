@@ -219,7 +219,7 @@ def evaluate(
         got = still[answer.valid]
         height[got], confidence[got] = answer.height_m[answer.valid], answer.confidence[answer.valid]
         source[got] = number
-        spoke[still] |= np.isfinite(answer.height_m)
+        spoke[still] |= ~np.isnan(answer.height_m)
     lower, lower_wrong = _min_height(block, height)
     rows, codes = _reasons(block.ground, source < 0, spoke, lower_wrong)
     base = block.ground.elevation_m
@@ -273,7 +273,8 @@ def _storey_height(rule: StoreysRule, block: _Block) -> Floats:
     text = pc.cast(column(block.attributes, block.context.class_field), pa.string())
     place = pc.index_in(text, value_set=pa.array(list(rule.by_class), pa.string()))
     index = pc.fill_null(place, len(rule.by_class)).to_numpy().astype(np.int64)
-    return np.array([*rule.by_class.values(), rule.storey_height_m], dtype=np.float64)[index]
+    heights: Floats = np.array([*rule.by_class.values(), rule.storey_height_m], dtype=np.float64)[index]
+    return heights
 
 
 def _by_dsm(rule: DsmRule, block: _Block, rows: Ints) -> _Answer:

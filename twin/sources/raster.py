@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-#: Cells looked at in one batch; a single footprint of more than four times as many is read on every k-th row and column.
+#: Cells looked at in one batch; a footprint of more than four times as many is read on every k-th row and column.
 _CELLS_AT_ONCE = 4_000_000
 
 
@@ -91,8 +91,8 @@ class RasterMosaic:
     def bounds(self) -> tuple[float, float, float, float]:
         """West, south, east, north of all sheets in the mosaic's CRS (outlines are followed, not only corners)."""
         boxes = np.vstack([self._sheet_bounds(sheet) for sheet in self.sheets])
-        west, south, east, north = (*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist())
-        return west, south, east, north
+        low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+        return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
     def zonal(
         self,
@@ -147,7 +147,7 @@ class RasterMosaic:
     def _sheet_bounds(self, sheet: Sheet) -> Floats:
         edge = shapely.segmentize(shapely.box(*sheet.bounds), max(np.ptp(sheet.bounds[::2]), 1e-9) / 20)
         xy = _transform(_parsed(sheet.crs), _parsed(self.crs))(shapely.get_coordinates(edge))
-        return np.r_[np.nanmin(xy, axis=0), np.nanmax(xy, axis=0)]
+        return np.concatenate([np.nanmin(xy, axis=0), np.nanmax(xy, axis=0)])
 
     def _extents(self, shapes: NDArray[np.object_], frame: Crs) -> tuple[Floats, Floats]:
         """Bounding boxes (n, 4), and (n,) how many cells of the finest sheet each holds."""
@@ -286,7 +286,7 @@ def _inset(polygons: NDArray[np.object_], inset_m: float, frame: Crs) -> NDArray
 
 
 def _transform(source: Crs, target: Crs) -> Callable[[Floats], Floats]:
-    if source.name == target.name and source.pyproj == target.pyproj and source.kind == target.kind:
+    if source is target or (source.name == target.name and source.kind == target.kind and source.public):
         return lambda xy: xy
     return horizontal(source, target)
 
@@ -343,7 +343,7 @@ def _overlap(one: Sheet, other: Sheet) -> bool:
 def _has_data(reader: SheetReader, sheet: Sheet, xy: Floats, crs: str) -> Bools:
     """Whether the cell of `sheet` at each point has data."""
     place = sheet.cells(_transform(_parsed(crs), _parsed(sheet.crs))(xy))
-    within = (place >= 0).all(axis=1) & (place < (sheet.width, sheet.height)).all(axis=1)
+    within: Bools = np.all((place >= 0) & (place < (sheet.width, sheet.height)), axis=1)
     cell = np.floor(place[within]).astype(np.int64)
     within[within] = np.isfinite(reader.values(sheet, cell[:, 1], cell[:, 0]))
     return within

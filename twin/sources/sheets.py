@@ -233,6 +233,6 @@ class SheetReader:
 
 def _plain(cells: np.ma.MaskedArray[Any, Any], scale: float, offset: float) -> Floats:
     """Float64 in the unit the file declares, NaN for nodata, placeholders and absurd values."""
-    raw = cells.astype(np.float64).filled(np.nan)
+    raw = np.ma.filled(cells.astype(np.float64), np.nan)
     nothing = np.isin(raw, PLACEHOLDERS) | ~(np.abs(raw) < _ABSURD)
     return np.where(nothing, np.nan, raw * scale + offset)
