@@ -138,7 +138,7 @@ export class App {
 
   private makeSide(): SidePanel {
     const { scene } = this.stage;
-    const finish = new Finish(scene, this.site);
+    const finish = new Finish(scene);
     finish.enabled = !this.settings.low;
     const redraw = (): void => this.stage.redraw();
     return new SidePanel({

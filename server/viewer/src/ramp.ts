@@ -13,36 +13,47 @@ export type Classes =
   | { kind: "category"; classes: { value: string; colour: string }[]; other?: string; missing: string };
 
 /** Slate to ice: dark low, light high, so that height reads as light does. Amber is kept for the selection. */
-export const SEQUENTIAL = ["#2f475c", "#33617e", "#3a7d9b", "#5299b0", "#7db6c2", "#aed2d6", "#e6f2ef"] as const;
+export const SEQUENTIAL = ["#2f475c", "#33617e", "#3a7d9b", "#5299b0", "#7db6c2", "#aed2d6", "#e2efee"] as const;
 
 /** Ten hues of like weight on a dark ground, told apart by lightness as well as by hue. */
 export const CATEGORICAL = [
-  "#6aaed0",
-  "#d9a35f",
-  "#7fbf9b",
-  "#c98bb0",
-  "#d7cf86",
-  "#8f93d1",
-  "#d67f70",
-  "#5fb3ab",
-  "#b9c3cc",
-  "#a0855b",
+  "#5f9fc4",
+  "#c89b66",
+  "#7db898",
+  "#b986a6",
+  "#c4c091",
+  "#8a8fc0",
+  "#c47c6e",
+  "#57a39d",
+  "#b4c0ca",
+  "#8f7d62",
 ] as const;
 
 export const MISSING = "#4a4f57";
 export const OTHER = "#6b737d";
 
-/** Limits at quantiles, moved to round numbers, each class with something in it. Sorted, without doubles. */
+/**
+ * Limits between quantiles and equal steps, moved to round numbers. Quantiles alone put every tower of a city
+ * of low houses into one class; equal steps alone put every house into one. Where the values are skewed, both are taken
+ * of the logarithm. Sorted, without doubles.
+ */
 export function niceBreaks(values: readonly number[], count: number): number[] {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
   const low = sorted[0];
   const high = sorted[sorted.length - 1];
   if (low === undefined || high === undefined || low === high) return [];
+  const median = sorted[Math.floor(sorted.length / 2)] as number;
+  const skewed = low > 0 && high > 4 * median;
+  const [to, from] = skewed ? [Math.log, Math.exp] : [(v: number): number => v, (v: number): number => v];
+  // One absurd value must not stretch the steps.
+  const top = sorted[Math.floor((sorted.length - 1) * 0.998)] as number;
   const breaks = new Set<number>();
   for (let i = 1; i < count; i++) {
-    const at = (i / count) * (sorted.length - 1);
-    const quantile = sorted[Math.round(at)] as number;
-    breaks.add(roundNicely(quantile, high - low));
+    const quantile = sorted[Math.round((i / count) * (sorted.length - 1))] as number;
+    const step = to(low) + (i / count) * (to(top) - to(low));
+    // Of skewed values the many low ones are told apart by rank, the few high ones by size.
+    const share = skewed ? i / count : 0.5;
+    breaks.add(roundNicely(from((1 - share) * to(quantile) + share * step), high - low));
   }
   return [...breaks].filter((b) => b > low && b <= high).sort((a, b) => a - b);
 }

@@ -6,10 +6,8 @@ export type Condition = [string, string];
 
 const colour = (css: string): string => `color('${css}')`;
 
-function quoted(value: string): string {
-  const escaped = value.replace(/\\/g, "\\\\");
-  return escaped.includes("'") ? `"${escaped}"` : `'${escaped}'`;
-}
+/** Cesium keeps backslashes as they are, so nothing is escaped; ramp.ts lets no value through that has both quotes. */
+const quoted = (value: string): string => (value.includes("'") ? `"${value}"` : `'${value}'`);
 
 /** `Number(…)` because comparing a missing value throws in CesiumJS, and NaN matches nothing. */
 export function conditions(property: string, classes: Classes): Condition[] {

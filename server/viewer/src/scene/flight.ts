@@ -64,14 +64,16 @@ export class Flight {
     const vertical = (frustum instanceof PerspectiveFrustum ? frustum.fovy : undefined) ?? 0.66;
     const aspect = this.stage.canvas.clientWidth / Math.max(1, this.stage.canvas.clientHeight);
     const half = Math.atan(Math.tan(vertical / 2) * Math.min(aspect, 1.25));
-    const range = (this.site.radius * 0.82) / Math.tan(half);
-    this.to(this.site.sphere, new HeadingPitchRange(0, OBLIQUE, range), animate);
+    const range = (this.site.radius * 0.78) / Math.tan(half);
+    // Aimed a little south of the middle: what is near takes up more of the picture than what is far.
+    const aim = Matrix4.multiplyByPoint(this.site.enuToEcef, new Cartesian3(0, -0.16 * this.site.radius, 0), new Cartesian3());
+    this.to(new BoundingSphere(aim, this.site.radius), new HeadingPitchRange(0, OBLIQUE, range), animate);
   }
 
   entity(entity: Entity, animate = true): boolean {
     const sphere = sphereOf(entity);
     if (!sphere) return false;
-    const range = Math.max(sphere.radius * 7, 220);
+    const range = Math.max(sphere.radius * 6.5, 340);
     const pitch = CesiumMath.clamp(this.camera.pitch, CesiumMath.toRadians(-55), CesiumMath.toRadians(-28));
     this.to(sphere, new HeadingPitchRange(this.camera.heading, pitch, range), animate);
     return true;

@@ -1,16 +1,15 @@
-/** How buildings are lit and finished: a clay model under a soft sky, with fine creases and air between near and far. */
+/** How buildings are lit and finished: a clay model under a soft sky, with fine creases. */
 
 import {
   Cartesian3,
-  Color,
   CustomShader,
   LightingModel,
+  PerspectiveFrustum,
   PostProcessStage,
   UniformType,
   type Scene,
 } from "@cesium/engine";
 import type { Site } from "./site";
-import { BACKGROUND } from "./stage";
 
 /**
  * Shade is worked out in display space and handed over linear, because Cesium turns it back and then multiplies the
@@ -25,8 +24,8 @@ const BUILDING = `
     float sun = max(dot(n, czm_lightDirectionEC), 0.0);
     float above = dot(up, fsInput.attributes.positionEC) + u_cameraHeight;
     float wall = 1.0 - smoothstep(0.3, 0.7, facing);
-    float foot = mix(1.0, mix(0.66, 1.0, smoothstep(-1.0, 26.0, above)), wall);
-    float shade = (0.30 + 0.24 * sky + 0.52 * sun) * foot;
+    float foot = mix(1.0, mix(0.7, 1.0, smoothstep(-1.0, 24.0, above)), wall);
+    float shade = (0.32 + 0.26 * sky + 0.50 * sun) * foot;
     material.diffuse = pow(vec3(min(shade, 1.0)), vec3(2.2));
   }`;
 
@@ -49,55 +48,55 @@ export function buildingShader(scene: Scene, site: Site): CustomShader {
 
 /**
  * 1/depth is linear over a plane's image, so its second difference is zero on every face and not on a crease: edges
- * without any edge geometry. The same pass lays the haze over what is far away.
+ * without any edge geometry.
  */
 const FINISH = `
   uniform sampler2D colorTexture; uniform sampler2D depthTexture;
-  uniform vec4 haze; uniform float reach; uniform float strength; uniform float px;
+  uniform float pixelAngle; uniform float px;
   in vec2 v_textureCoordinates;
   float inverseDepth(vec2 uv) {
     float depth = czm_unpackDepth(texture(depthTexture, uv));
     if (depth >= 1.0 || depth <= 0.0) return 0.0;
     vec4 eye = czm_windowToEyeCoordinates(uv * czm_viewport.zw, czm_reverseLogDepth(depth));
-    return -1.0 / (eye.z / eye.w);
+    return -eye.w / eye.z;
   }
   void main() {
-    vec4 colour = texture(colorTexture, v_textureCoordinates);
-    float c = inverseDepth(v_textureCoordinates);
-    if (c <= 0.0) { out_FragColor = colour; return; }
+    vec2 at = v_textureCoordinates;
+    vec4 colour = texture(colorTexture, at);
+    out_FragColor = colour;
+    float c = inverseDepth(at);
+    if (c <= 0.0) return;
+    // What a pixel covers on the spot: where that is wider than a wall, lines would only be noise.
+    float fade = 1.0 - smoothstep(0.35, 1.8, pixelAngle / c);
+    if (fade <= 0.0) return;
     vec2 d = px / czm_viewport.zw;
-    float horizontal = inverseDepth(v_textureCoordinates - vec2(d.x, 0.0)) + inverseDepth(v_textureCoordinates + vec2(d.x, 0.0)) - 2.0 * c;
-    float vertical = inverseDepth(v_textureCoordinates - vec2(0.0, d.y)) + inverseDepth(v_textureCoordinates + vec2(0.0, d.y)) - 2.0 * c;
-    // Relative bend; a ridge (nearer than its neighbours) catches light, a valley loses it.
-    float bend = -(horizontal + vertical) / c;
-    float fade = 1.0 - smoothstep(0.25, 1.0, (1.0 / c) / reach);
-    float ridge = smoothstep(0.0006, 0.006, bend) * fade * strength;
-    float valley = smoothstep(0.0012, 0.02, -bend) * fade * strength;
-    vec3 edged = mix(colour.rgb, min(colour.rgb * 1.45 + 0.05, vec3(1.0)), 0.55 * ridge);
-    edged *= 1.0 - 0.5 * valley;
-    out_FragColor = vec4(edged, colour.a);
+    float neighbours = inverseDepth(at - vec2(d.x, 0.0)) + inverseDepth(at + vec2(d.x, 0.0))
+                     + inverseDepth(at - vec2(0.0, d.y)) + inverseDepth(at + vec2(0.0, d.y));
+    // How sharply the surface bends, whatever the resolution: a ridge catches light, a valley loses it.
+    float bend = (4.0 * c - neighbours) / (c * pixelAngle * px);
+    float ridge = smoothstep(0.25, 1.2, bend) * fade;
+    float valley = smoothstep(0.4, 3.0, -bend) * fade;
+    vec3 edged = mix(colour.rgb, min(colour.rgb * 1.5 + 0.06, vec3(1.0)), 0.6 * ridge);
+    out_FragColor = vec4(edged * (1.0 - 0.45 * valley), colour.a);
   }`;
 
 export class Finish {
   private readonly stage: PostProcessStage;
 
-  constructor(scene: Scene, site: Site) {
-    let reach = site.radius;
+  constructor(scene: Scene) {
     this.stage = new PostProcessStage({
       name: "twin_finish",
       fragmentShader: FINISH,
       uniforms: {
-        haze: Color.fromCssColorString(BACKGROUND),
-        reach: () => reach,
-        strength: 1,
         px: () => Math.max(1, scene.pixelRatio),
+        pixelAngle: () => {
+          const { frustum } = scene.camera;
+          const fovy = (frustum instanceof PerspectiveFrustum ? frustum.fovy : undefined) ?? 0.66;
+          return (2 * Math.tan(fovy / 2)) / scene.drawingBufferHeight;
+        },
       },
     });
     scene.postProcessStages.add(this.stage);
-    scene.preRender.addEventListener(() => {
-      const distance = Cartesian3.distance(scene.camera.positionWC, site.centre);
-      reach = Math.max(site.radius * 2, distance * 1.6);
-    });
   }
 
   get enabled(): boolean {

@@ -63,9 +63,9 @@ export class Stage {
     requestAnimationFrame(this.frame);
   }
 
-  /** Light from the north-west and above, as on a map sheet. */
+  /** Light from the south-west and above: the walls one sees when facing north are the lit ones. */
   lightFrom(enuToEcef: Matrix4): void {
-    const towards = Matrix4.multiplyByPointAsVector(enuToEcef, new Cartesian3(0.52, -0.44, -0.73), new Cartesian3());
+    const towards = Matrix4.multiplyByPointAsVector(enuToEcef, new Cartesian3(0.4, 0.52, -0.75), new Cartesian3());
     this.scene.light = new DirectionalLight({ direction: Cartesian3.normalize(towards, towards) });
   }
 

@@ -16,7 +16,7 @@ export class Compass {
   private readonly needle: SVGSVGElement;
 
   constructor(words: Words, actions: CompassActions) {
-    this.needle = icon("M12 3 8.2 12h7.6z M12 21 8.2 12h7.6z");
+    this.needle = icon("M12 2.5 8.4 12h7.2z", "M12 21.5 8.4 12h7.2z");
     this.needle.classList.add("needle");
     const button = (key: Key, content: Node, click: () => void, name = ""): HTMLButtonElement => {
       const element = h("button", { class: `icon ${name}`, type: "button", click }, content);

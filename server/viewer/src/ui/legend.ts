@@ -74,7 +74,8 @@ export class SidePanel {
     const count = h("span", { class: "count" });
     words.bind(() => {
       const number = layer.features?.toLocaleString(words.language === "zh" ? "zh-CN" : "en-GB");
-      count.textContent = number === undefined ? "" : words.say("features", { count: number });
+      count.textContent = number ?? "";
+      count.title = number === undefined ? "" : words.say("features", { count: number });
     });
     return h("label", { class: "row" }, box, h("span", {}, layer.title), count);
   }
