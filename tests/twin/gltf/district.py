@@ -17,7 +17,7 @@ def prism(centre: np.ndarray, radius: float, corners: int, height: float) -> tup
     angle = np.arange(corners) * 2 * np.pi / corners
     ring = centre[:2] + radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     low = np.column_stack([ring, np.full(corners, centre[2])])
-    high = low + [0, 0, height]
+    high = low + np.array([0, 0, height])
     fan = np.array([[0, i, i + 1] for i in range(1, corners - 1)])
     after = np.roll(np.arange(corners), -1)
     walls = np.stack([low, low[after], high[after], high], axis=1).reshape(-1, 3)
@@ -25,7 +25,7 @@ def prism(centre: np.ndarray, radius: float, corners: int, height: float) -> tup
     out = np.column_stack([edge[:, 1], -edge[:, 0], np.zeros(corners)])
     out /= np.linalg.norm(out, axis=1)[:, None]
     first = 2 * corners + 4 * np.arange(corners)[:, None]
-    triangles = [fan[:, ::-1], fan + corners, first + [0, 1, 2], first + [0, 2, 3]]
+    triangles = [fan[:, ::-1], fan + corners, first + np.array([0, 1, 2]), first + np.array([0, 2, 3])]
     normals = [np.tile([0, 0, -1.0], (corners, 1)), np.tile([0, 0, 1.0], (corners, 1)), np.repeat(out, 4, axis=0)]
     surface = np.repeat([Surface.GROUND, Surface.ROOF, Surface.WALL], [corners, corners, 4 * corners])
     return np.concatenate([low, high, walls]), np.concatenate(normals), np.concatenate(triangles), surface
@@ -37,7 +37,7 @@ def prisms(count: int, span: float = 300.0, seed: int = 0, corners: int = 5) -> 
     parts: list[list[np.ndarray]] = [[], [], [], [], []]
     start = 0
     for feature in range(count):
-        centre = np.append(rng.uniform(0, span, 2) + [1234.5, -987.25], rng.uniform(-5, 20))
+        centre = np.append(rng.uniform(0, span, 2) + np.array([1234.5, -987.25]), rng.uniform(-5, 20))
         position, normal, triangle, surface = prism(centre, rng.uniform(2, 9), corners, rng.uniform(3, 90))
         row = np.full(len(position), feature)
         for part, values in zip(parts, (position, normal, triangle + start, row, surface), strict=True):

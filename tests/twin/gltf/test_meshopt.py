@@ -35,7 +35,7 @@ def triangle_lists(draw):
     for _ in range(draw(st.integers(0, 6))):
         start, size = draw(st.integers(0, 2**20)), draw(st.integers(1, 30))
         base = start + np.arange(size)[:, None]
-        strip, fan = base + [0, 1, 2], np.column_stack([np.full(size, start), base[:, 0] + 1, base[:, 0] + 2])
+        strip, fan = base + np.array([0, 1, 2]), np.column_stack([np.full(size, start), base[:, 0] + 1, base[:, 0] + 2])
         free = np.array(draw(st.lists(st.tuples(*[st.integers(0, 2**32 - 1)] * 3), min_size=1, max_size=5)))
         parts.append(draw(st.sampled_from([strip, fan, free, np.array([[0, 1, 2], [2, 1, 3]])])))
     return np.concatenate(parts).astype(np.uint32) if parts else np.zeros((0, 3), np.uint32)

@@ -40,7 +40,7 @@ def through(table: pa.Table, enums=None) -> pa.Table:
 
 
 def test_strings_are_stored_as_the_specification_shows():
-    schema, made = encoded(pa.table({"a": ["长宁区", "", "a"]}))
+    _, made = encoded(pa.table({"a": ["长宁区", "", "a"]}))
     assert made.json["properties"]["a"] == {"values": 0, "stringOffsets": 1, "stringOffsetType": "UINT16"}
     assert made.views[0].hex() == "e995bfe5ae81e58cba61"
     assert np.frombuffer(made.views[1], np.uint16).tolist() == [0, 9, 9, 10]
@@ -189,7 +189,7 @@ def test_a_slice_of_a_chunked_table_is_encoded_like_a_copy_of_it():
 
 def test_columns_that_say_nothing_are_left_out_and_read_as_null():
     table = pa.table({"t": pa.nulls(3, pa.string()), "f": pa.nulls(3, pa.float32()), "x": ["a", "b", "c"]})
-    schema, made = encoded(table)
+    _, made = encoded(table)
     assert set(made.json["properties"]) == {"x"}
     assert through(table).to_pylist() == table.to_pylist()
 
