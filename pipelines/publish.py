@@ -25,7 +25,7 @@ from twin.geometry.footprints import Footprints
 from twin.metadata.schema import Schema
 from twin.registry.sqlite import Registry
 from twin.report import LayerReport, Report
-from twin.store.base import StoreWriter, layer_digest, precompress
+from twin.store.base import StoreWriter, entries_of, layer_digest, precompress, quoted
 from twin.store.open import FILE_NAME, open_store, open_writer
 from twin.store.release import FORMAT, Staging, publish, release_id, release_json
 from twin.tiles import explicit, implicit
@@ -136,7 +136,7 @@ def _write_layer(project: Project, staging: Staging, layer: LayerRelease) -> dic
             writer.put(key, content, precompress(content, output.precompress))
         writer.commit()
     with open_store(path) as store:
-        entries = [entry for key in store.keys() if (entry := store.get(key)) is not None]
+        entries = list(entries_of(store))
     return {
         "title": project.layers[layer.name].title,
         "store": path.name,
@@ -162,7 +162,7 @@ def _put_tile(writer: StoreWriter, staging: Staging, layer: LayerRelease, key: s
     store = layer.taken.store
     if store is None:
         raise AssertionError(f"tile {key} is neither staged nor published")
-    old = layer.taken.keys[record.content]
+    old = layer.taken.keys[quoted(record.content)]
     entry = store.get(old)
     variants = {
         coding: store.read(old, coding) for coding in (entry.encodings if entry else ()) if coding != "identity"

@@ -24,7 +24,7 @@ from twin.crs.reference import parse_crs
 from twin.errors import StoreError
 from twin.gltf.content import EncodeOptions
 from twin.metadata.schema import Schema
-from twin.store.base import TilesetStore
+from twin.store.base import TilesetStore, entries_of
 from twin.store.release import Release, Staging
 from twin.tiles import implicit
 from twin.tiles.types import Box, TileTree
@@ -72,7 +72,7 @@ class Taken:
 
     Attributes:
         records: By input digest.
-        keys: Store key by content digest.
+        keys: Store key by ETag.
         store: Where they lie; None where there is nothing to take over.
     """
 
@@ -88,7 +88,7 @@ def taken_from(served: Release | None, layer: str) -> Taken:
     try:
         document = json.loads((served.path / TILE_INPUTS).read_bytes())[layer]
         store = served.store(layer)
-        keys = {entry.etag: key for key in store.keys() if (entry := store.get(key)) is not None}
+        keys = {entry.etag: entry.key for entry in entries_of(store)}
     except (OSError, ValueError, KeyError, StoreError):
         return Taken()
     return Taken({name: TileRecord.from_json(row) for name, row in document.items()}, keys, store)

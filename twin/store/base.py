@@ -166,6 +166,14 @@ def variant_etag(etag: str, encoding: str) -> str:
     return etag if encoding == IDENTITY else f'{etag[:-1]}-{encoding}"'
 
 
+def entries_of(store: TilesetStore) -> Iterator[Entry]:
+    """Every entry of a store, in the order of its keys."""
+    for key in store.keys():  # noqa: SIM118 - a store is no mapping
+        entry = store.get(key)
+        if entry is not None:
+            yield entry
+
+
 def layer_digest(entries: Iterable[Entry]) -> str:
     """SHA-256 over the sorted `key etag` lines: names a layer by its content, however it is stored."""
     lines = sorted(f"{entry.key} {entry.etag}\n" for entry in entries)

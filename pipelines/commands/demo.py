@@ -1,0 +1,52 @@
+"""`twin demo`: generates the sample district, builds it and serves it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("demo")(demo)
+
+
+def demo(  # noqa: PLR0917 (options of the command line)
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the sample district.")] = Path("demo"),
+    serve: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Serve it with the viewer when it is built.")
+    ] = True,
+    extract: Annotated[bool, typer.Option(help="Only the square kilometre in the middle.")] = False,
+    host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to serve on.")] = 8000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the build report as JSON.")] = False,
+) -> None:
+    """Generate the synthetic sample district, build it through the same steps as any other, and serve it."""
+    from data_samples.generate import generate_district
+    from pipelines.progress import progress_for_terminal
+    from pipelines.project import load_project
+    from pipelines.run import build
+    from pipelines.summary import print_build
+
+    if not as_json:
+        typer.echo(f"generating the synthetic sample district in {output} ...")
+    generate_district(output, extent="extract" if extract else "district")
+    project = load_project(output)
+    result = build(project, progress=progress_for_terminal(as_json))
+    if as_json:
+        typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=1))
+    else:
+        print_build(project, result, 0)
+    if serve:
+        _serve(output, host, port)
+
+
+def _serve(directory: Path, host: str, port: int) -> None:
+    """Runs `twin serve`, which comes from another package through its entry point."""
+    from pipelines.cli import run
+
+    code = run(["serve", "-C", str(directory), "--host", host, "--port", str(port)])
+    raise typer.Exit(code)
