@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -215,44 +214,60 @@ def test_a_second_build_is_refused_with_the_number_of_the_first_and_a_kill_frees
         pass
 
 
-# Kills itself with SIGKILL right before the n-th call that changes the file system.
-PUBLISH_AND_DIE = """
-import os, pathlib, shutil, signal, sys
+# Run as a process of its own, without threads, so that it may fork. Each child kills itself with SIGKILL right before
+# its n-th call that changes the file system; the parent then looks at what is served and builds again.
+KILLS = """
+import os, pathlib, signal, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[4])
-from test_release import stage
+sys.path.insert(0, sys.argv[1])
+import test_release as t
 from twin.store import release as module
 
-out, name, deadly = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-staging = stage(out, name, name.encode(), kind=sys.argv[5], report=sys.argv[6])
-calls = 0
+root, name, kind = Path(sys.argv[2]), sys.argv[3], sys.argv[4]
 
-def deadly_before(function):
-    def wrapped(*values, **named):
-        global calls
-        calls += 1
-        if calls == deadly:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*values, **named)
-    return wrapped
+def publish_and_die(out, deadly):
+    staging = t.stage(out, name, name.encode(), kind, "again")
+    calls = 0
+    def deadly_before(function):
+        def wrapped(*values, **named):
+            nonlocal calls
+            calls += 1
+            if calls == deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*values, **named)
+        return wrapped
+    for method in ("fsync", "rmdir", "unlink"):
+        setattr(os, method, deadly_before(getattr(os, method)))
+    for method in ("rename", "replace", "unlink", "rmdir", "mkdir"):
+        setattr(pathlib.Path, method, deadly_before(getattr(pathlib.Path, method)))
+    module.publish(out, staging, name)
 
-for owner, names in ((os, ("fsync", "rmdir", "unlink")), (pathlib.Path, ("rename", "replace", "unlink", "rmdir", "mkdir"))):
-    for method in names:
-        setattr(owner, method, deadly_before(getattr(owner, method)))
-module.publish(out, staging, name)
-print(calls)
+deadly, killed = 0, True
+while killed:
+    deadly += 1
+    out = root / str(deadly)
+    for release in ("oldest", "before", "served"):
+        t.publish(out, t.stage(out, release, release.encode()), release)
+    child = os.fork()
+    if not child:
+        publish_and_die(out, deadly)
+        os._exit(0)
+    killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    t.check_whole(out, name)
+    t.publish(out, t.stage(out, name, name.encode(), kind, "again"), name)
+    assert t.served(out) == name.encode()
+    assert len(list((out / "releases").iterdir())) == 2
+print(deadly - 1)
 """
 
 
-def publish_and_die(out: Path, name: str, deadly: int, kind: str = "sqlite", report: str = "") -> int | None:
-    """Publishes in a process that is killed before its n-th change; gives the number of changes if it lived."""
-    here = str(Path(__file__).parent)
-    command = [sys.executable, "-c", PUBLISH_AND_DIE, str(out), name, str(deadly), here, kind, report]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return int(done.stdout)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    return None
+def check_whole(out: Path, name: str) -> None:
+    assert served(out) in (b"served", name.encode())
+    pointer = current(out)
+    assert pointer is not None
+    assert pointer.previous is not None
+    with Release.open(out / "releases" / pointer.previous).store("buildings") as store:
+        assert store.read("tileset.json") == pointer.previous.encode()
 
 
 @pytest.mark.parametrize(("name", "kind"), [("new", "sqlite"), ("served", "directory")])
@@ -260,21 +275,7 @@ def test_killed_at_any_point_the_served_release_is_whole_and_the_next_build_succ
     name: str, kind: str, tmp_path: Path
 ) -> None:
     """Publishing a new release, and publishing the served one again in another kind of store."""
-    deadly, lived = 0, None
-    while lived is None:
-        deadly += 1
-        out = tmp_path / str(deadly)
-        for release in ("oldest", "before", "served"):
-            publish(out, stage(out, release, release.encode()), release)
-        lived = publish_and_die(out, name, deadly, kind, "again")
-        assert served(out) in (b"served", name.encode())
-        pointer = current(out)
-        assert pointer is not None
-        assert pointer.previous is not None
-        with Release.open(out / "releases" / pointer.previous).store("buildings") as store:
-            assert store.read("tileset.json") == pointer.previous.encode()
-        publish(out, stage(out, name, name.encode(), kind, "again"), name)
-        assert served(out) == name.encode()
-        assert len(list((out / "releases").iterdir())) == 2
-    assert lived >= 8  # there were that many places to die at
-    assert deadly == lived + 1
+    command = [sys.executable, "-c", KILLS, str(Path(__file__).parent), str(tmp_path), name, kind]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 8  # it died at that many places
