@@ -5,6 +5,8 @@ Neither system is published; the constants are the reverse-engineered ones that 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,7 +18,10 @@ _X_PI = np.pi * 3000.0 / 180.0
 #: Where web maps distort (west, south, east, north, degrees). A rectangle: it holds Hong Kong, Taiwan, Korea and a
 #: part of Japan too.
 DISTORTED_BOX = (72.004, 0.8293, 137.8347, 55.8271)
-_ROUNDS = 5
+#: Three to five rounds are the rule; on the meridian of 105 degrees, where the distortion has a cusp, it takes more.
+_MOST_ROUNDS = 30
+#: A hundredth of a micrometre.
+_STANDSTILL_DEG = 1e-13
 _BD_SHIFT = np.array([0.0065, 0.006])
 
 
@@ -34,30 +39,26 @@ def wgs84_to_gcj02(lonlat: FloatArray) -> FloatArray:
 
 
 def gcj02_to_wgs84(lonlat: FloatArray) -> FloatArray:
-    """WGS 84 of GCJ-02 points, (n, 2) degrees, by fixed-point iteration (five rounds, better than 1e-7 m).
+    """WGS 84 of GCJ-02 points, (n, 2) degrees, by iteration (better than 1e-7 m; at the cusp of 105 degrees east 1e-6 m).
 
     A point whose undistorted place lies outside `DISTORTED_BOX` was never distorted and comes back unchanged.
     """
     lonlat = np.asarray(lonlat, np.float64).reshape(-1, 2)
-    guess = lonlat.copy()
-    for _ in range(_ROUNDS):
-        guess = lonlat - _offset(guess)
+    guess = _solve(lonlat, lonlat, lambda place: place + _offset(place))
     return np.where(in_distorted_box(guess)[:, None], guess, lonlat)
 
 
 def gcj02_to_bd09(lonlat: FloatArray) -> FloatArray:
     """BD-09 of GCJ-02 points, (n, 2) degrees."""
     lonlat = np.asarray(lonlat, np.float64).reshape(-1, 2)
-    return np.add(_swirl(lonlat), _BD_SHIFT)
+    shifted: FloatArray = _swirl(lonlat) + _BD_SHIFT
+    return shifted
 
 
 def bd09_to_gcj02(lonlat: FloatArray) -> FloatArray:
-    """GCJ-02 of BD-09 points, (n, 2) degrees, by fixed-point iteration (the usual closed form is 3 to 7 cm wrong)."""
+    """GCJ-02 of BD-09 points, (n, 2) degrees, by iteration (the usual closed form is 3 to 7 cm wrong)."""
     lonlat = np.asarray(lonlat, np.float64).reshape(-1, 2)
-    guess: FloatArray = lonlat - _BD_SHIFT
-    for _ in range(_ROUNDS):
-        guess = guess + lonlat - gcj02_to_bd09(guess)
-    return guess
+    return _solve(lonlat, lonlat - _BD_SHIFT, gcj02_to_bd09)
 
 
 def wgs84_to_bd09(lonlat: FloatArray) -> FloatArray:
@@ -68,6 +69,17 @@ def wgs84_to_bd09(lonlat: FloatArray) -> FloatArray:
 def bd09_to_wgs84(lonlat: FloatArray) -> FloatArray:
     """WGS 84 of BD-09 points, (n, 2) degrees."""
     return gcj02_to_wgs84(bd09_to_gcj02(lonlat))
+
+
+def _solve(target: FloatArray, guess: FloatArray, forward: Callable[[FloatArray], FloatArray]) -> FloatArray:
+    """Where `forward` gives `target`, by fixed-point iteration: each point goes on until it stands still."""
+    guess = np.array(guess)
+    going = np.flatnonzero(np.isfinite(target).all(axis=1))
+    for _ in range(_MOST_ROUNDS):
+        step = target[going] - forward(guess[going])
+        guess[going] += step
+        going = going[np.abs(step).max(axis=1, initial=0.0) > _STANDSTILL_DEG]
+    return guess
 
 
 def _swirl(lonlat: FloatArray) -> FloatArray:

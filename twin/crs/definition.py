@@ -8,10 +8,11 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 import pyproj
-from pyproj.database import query_crs_info
+from pyproj.database import CRSInfo, query_crs_info
 from pyproj.exceptions import CRSError, ProjError
 
 from twin.errors import CrsError
@@ -151,8 +152,10 @@ def _from_name(text: str) -> Crs:
     raise CrsError(f"no coordinate reference system is called {text[:80]!r}", next_step=hint + _HOW_TO_WRITE)
 
 
-def _registered_names() -> list[pyproj.database.CRSInfo]:
-    return [info for info in query_crs_info() if info.auth_name in ("EPSG", "ESRI", "OGC") and not info.deprecated]
+@lru_cache(maxsize=1)
+def _registered_names() -> tuple[CRSInfo, ...]:
+    authorities = ("EPSG", "ESRI", "OGC")
+    return tuple(info for info in query_crs_info() if info.auth_name in authorities and not info.deprecated)
 
 
 def _plain_name(name: str) -> str:
@@ -229,7 +232,11 @@ def _parameters(crs: pyproj.CRS) -> tuple[object, ...]:
     if base is None or base.datum is None or base.ellipsoid is None or base.prime_meridian is None:
         return (object(),)  # equal to nothing
     operation = crs.coordinate_operation
-    terms = () if operation is None else ((p.name, p.value * float(p.unit_conversion_factor)) for p in operation.params)
+    terms = (
+        ()
+        if operation is None
+        else ((p.name, float(p.value) * float(p.unit_conversion_factor)) for p in operation.params)
+    )
     return (
         _plain(base.datum.name).removesuffix("ensemble"),
         _rounded(base.ellipsoid.semi_major_metre),

@@ -52,8 +52,8 @@ def horizontal(source: Crs, target: Crs) -> Step:
 
     Returns:
         A picklable function (n, 2) float64 → (n, 2) float64; x = east or longitude, y = north or latitude on both
-        sides, whatever axis order the definitions state. Rows that PROJ cannot express come back as inf or NaN. The function
-        raises `CrsError` for finite points outside the area of every registered datum operation.
+        sides, whatever axis order the definitions state. Rows that PROJ cannot express come back as inf or NaN. The
+        function raises `CrsError` for finite points outside the area of every registered datum operation.
 
     Raises:
         CrsError: The two datums differ and only a ballpark link (coordinates taken over unchanged) is known.
@@ -177,15 +177,17 @@ def _exact(source: pyproj.CRS, target: pyproj.CRS, owner: Crs) -> Step | None:
     """A map projection or the shift a definition carries itself: exact by definition."""
     if source is target or source == target:
         return None
+    step: Step | None
     try:
-        return _Proj(Transformer.from_crs(source, target, always_xy=True, allow_ballpark=False))
+        step = _Proj(Transformer.from_crs(source, target, always_xy=True, allow_ballpark=False))
     except ProjError:
-        failed = True
-    assert failed
-    raise CrsError(
-        f"PROJ cannot compute with {owner}",
-        next_step="check the definition; a grid it names (+nadgrids) must lie in PROJ's data directory",
-    )
+        step = None  # raised below: PROJ's text may quote a private definition and must not be chained
+    if step is None:
+        raise CrsError(
+            f"PROJ cannot compute with {owner}",
+            next_step="check the definition; a grid it names (+nadgrids) must lie in PROJ's data directory",
+        )
+    return step
 
 
 @dataclass(frozen=True, slots=True)
