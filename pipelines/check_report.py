@@ -15,8 +15,11 @@ from pipelines.check_findings import findings
 from pipelines.check_survey import Survey
 from pipelines.check_svg import Bounds, district_map, histogram, invalid_picture
 from pipelines.init_files import FieldFacts, shown_name
+from twin.crs.reference import horizontal, parse_crs
+from twin.crs.suggest import geographic_bounds
 from twin.errors import CrsError
 from twin.report import Issue, Severity
+from twin.sources.raster import RasterMosaic
 
 _BARS = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
 
@@ -130,9 +133,6 @@ def _spread(values: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 def lonlat_bounds(survey: Survey) -> Bounds | None:
     """Extent in longitude and latitude, None where the CRS is unknown or the coordinates do not fit it."""
-    from twin.crs.reference import parse_crs
-    from twin.crs.suggest import geographic_bounds
-
     if survey.crs is None or survey.bounds is None:
         return None
     try:
@@ -255,7 +255,9 @@ def _map(survey: Survey) -> str:
         drawn, bounds, degrees = _to_lonlat(survey), lonlat, True
     shown = np.isfinite(shapely.bounds(drawn)).all(axis=1)
     rasters = _raster_boxes(survey) if degrees else []
-    legend = '<i class="ok"></i> height in a field <i class="missing"></i> none <i class="bad"></i> invalid'
+    shades = [("ok", "height in a field"), ("measured", "height in the surface model")]
+    shades += [("missing", "no height"), ("bad", "invalid")]
+    legend = "".join(f'<i class="{name}"></i> {text} ' for name, text in shades)
     share = f"{len(drawn):,} of {survey.surfaces:,} footprints are drawn"
     picture = district_map(drawn[shown], survey.drawn_state[shown], bounds, rasters, degrees=degrees)
     where = "WGS 84 longitude, latitude" if degrees else "coordinates as in the file, CRS unknown"
@@ -263,18 +265,12 @@ def _map(survey: Survey) -> str:
 
 
 def _to_lonlat(survey: Survey) -> np.ndarray[Any, Any]:
-    from twin.crs.reference import horizontal, parse_crs
-
     assert survey.crs is not None
     move = horizontal(parse_crs(survey.crs), parse_crs("EPSG:4326"))
     return np.asarray(shapely.transform(survey.drawn, move), dtype=object)
 
 
 def _raster_boxes(survey: Survey) -> list[tuple[str, Bounds]]:
-    from twin.crs.reference import parse_crs
-    from twin.crs.suggest import geographic_bounds
-    from twin.sources.raster import RasterMosaic
-
     boxes: list[tuple[str, Bounds]] = []
     for use in survey.subject.rasters:
         try:
@@ -300,14 +296,23 @@ def _histograms(survey: Survey) -> Iterator[str]:
 def _pictures(survey: Survey) -> Iterator[str]:
     if not survey.pictures:
         return
+    degrees = _is_geographic(survey)
     shown = f"{len(survey.pictures)} of {survey.invalid:,} shown"
     yield f"<h3>Invalid polygons <small>{shown}</small></h3><div class='gallery'>"
     for item in survey.pictures:
         at = f" at {item.place[0]:.9g}, {item.place[1]:.9g}" if item.place else ""
         text = f"{escape(item.reason)}{at}; repair changes its area by {item.area_change:.2%}"
-        yield f"<figure class='card'><b>{escape(item.feature)}</b>{invalid_picture(item.shape, item.place)}"
+        picture = invalid_picture(item.shape, item.place, degrees=degrees)
+        yield f"<figure class='card'><b>{escape(item.feature)}</b>{picture}"
         yield f"<figcaption>{text}</figcaption></figure>"
     yield "</div>"
+
+
+def _is_geographic(survey: Survey) -> bool:
+    try:
+        return survey.crs is not None and parse_crs(survey.crs).is_geographic
+    except CrsError:
+        return False
 
 
 def _table(titles: str, rows: Sequence[Sequence[str]]) -> str:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pipelines.init_files import Bounds, Look, TableFacts
 from pipelines.init_project import choose_tables, group_sheets
 from pipelines.project import (
-    AttributeGround,
     AttributeHeight,
     DemGround,
     DsmHeight,
@@ -27,9 +26,11 @@ from pipelines.project import (
     resolve_paths,
     resolve_rasters,
 )
+from twin.crs.reference import parse_crs
 from twin.errors import CrsError, MisuseError, SourceError
 from twin.modelling.numbers import counts, lengths
 from twin.sources.keys import key_text
+from twin.sources.raster import RasterMosaic
 from twin.sources.vector import ReadOptions, SourceBlock, open_source
 
 Floats = NDArray[np.float64]
@@ -311,7 +312,7 @@ def _extent(shapes: Geometries, result: Survey) -> None:
 
 
 def _feature(block: SourceBlock, row: int, first: int, id_field: str | None) -> str:
-    name = block.attributes.column(id_field)[row].as_py() if id_field else None
+    name = key_text(block.attributes.column(id_field).slice(row, 1))[0].as_py() if id_field else None
     return f"row {first + row}" if name is None else f"{id_field} {name} (row {first + row})"
 
 
@@ -387,9 +388,6 @@ def _identity(result: Survey, gathered: _Gathered) -> None:
 
 
 def _coverage(result: Survey, gathered: _Gathered) -> None:
-    from twin.crs.reference import parse_crs
-    from twin.sources.raster import RasterMosaic
-
     points = np.concatenate(gathered.points) if gathered.points else np.zeros((0, 2))
     points = points[np.isfinite(points).all(axis=1)]
     points = points[:: max(1, len(points) // _SAMPLED)]
@@ -402,11 +400,16 @@ def _coverage(result: Survey, gathered: _Gathered) -> None:
         except (CrsError, SourceError) as error:
             result.notes.append(f"{use.kind} {use.paths[0].name}: {error.what}")
             continue
+        if use.kind == "dsm":
+            _mark_measured(result, mosaic)
         known = value[np.isfinite(value)]
         low, high = (float(known.min()), float(known.max())) if len(known) else (float("nan"), float("nan"))
         result.coverage.append(Coverage(use.kind, len(use.paths), len(known), len(points), low, high))
 
 
-def ground_fields(project: Project) -> list[str]:
-    """Fields the ground rules of a project take elevations from."""
-    return [rule.field for source in project.sources for rule in source.ground if isinstance(rule, AttributeGround)]
+def _mark_measured(result: Survey, mosaic: RasterMosaic) -> None:
+    """Footprints to be drawn whose height can be measured in the surface model."""
+    assert result.crs is not None
+    x, y = shapely.get_coordinates(shapely.centroid(result.drawn)).T if len(result.drawn) else np.zeros((2, 0))
+    measured = np.isfinite(mosaic.sample(x, y, parse_crs(result.crs)))
+    result.drawn_state[measured & (result.drawn_state == 1)] = 3

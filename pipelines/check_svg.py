@@ -16,7 +16,7 @@ Geometries = NDArray[np.object_]
 Bounds = tuple[float, float, float, float]
 
 _METRES_PER_DEGREE = 111_320.0
-_STATES = ("ok", "missing", "bad")
+_STATES = ("ok", "missing", "bad", "measured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def district_map(
 
     Args:
         drawn: (k,) footprints.
-        state: (k,) 0 with height, 1 without, 2 invalid.
+        state: (k,) 0 height in a field, 1 none, 2 invalid, 3 height in a surface model.
         bounds: Extent of all footprints.
         rasters: Kind and extent of each raster, in the same coordinates.
         degrees: Whether the coordinates are longitude and latitude.
@@ -104,7 +104,10 @@ def district_map(
     frame = fit(whole, 860, 520, degrees=degrees, margin=46)
     parts = [f'<svg class="map" viewBox="0 0 {frame.width:g} {frame.height:g}" role="img" aria-label="map">']
     parts += ['<rect class="paper" width="100%" height="100%"/>', *_graticule(frame, degrees=degrees)]
-    parts += [_box(frame, box, f"raster {kind}", kind) for kind, box in rasters]
+    labels: dict[Bounds, str] = {}
+    for kind, box in rasters:
+        labels[box] = f"{labels[box]}, {kind}" if box in labels else kind
+    parts += [_box(frame, box, "raster", label) for box, label in labels.items()]
     for number, name in enumerate(_STATES):
         chosen = drawn[state == number]
         if len(chosen):
@@ -147,6 +150,8 @@ def _graticule(frame: Frame, *, degrees: bool) -> Iterator[str]:
         yield f'<text class="tick" x="{at + 3:.1f}" y="{frame.height - 5:g}">{text}</text>'
     for y in _ticks(y0 - half_y, y0 + half_y, 5):
         at = frame.place(np.array([[x0, y]]))[0, 1]
+        if at > frame.height - 24:  # where the other axis is written
+            continue
         yield f'<line class="grid" y1="{at:.1f}" y2="{at:.1f}" x1="0" x2="{frame.width:g}"/>'
         yield f'<text class="tick" x="4" y="{at - 3:.1f}">{_coordinate(y, "NS", degrees=degrees)}</text>'
 
@@ -170,25 +175,28 @@ def _scale_bar(frame: Frame, *, degrees: bool) -> Iterator[str]:
     yield f'<text class="tick" text-anchor="middle" x="{right - pixels / 2:.1f}" y="{y - 7:.1f}">{text}</text>'
 
 
-def invalid_picture(shape: shapely.Geometry, place: tuple[float, float] | None, size: int = 170) -> str:
+def invalid_picture(
+    shape: shapely.Geometry, place: tuple[float, float] | None, *, degrees: bool = False, size: int = 170
+) -> str:
     """An invalid polygon, whole and (where it has a place) enlarged around what is wrong.
 
     Args:
         shape: The polygon, any coordinates.
         place: Where it is wrong.
+        degrees: Whether the coordinates are longitude and latitude.
         size: Side of each picture in pixels.
     """
     bounds = tuple(float(value) for value in shapely.bounds(shape))
-    pictures = [_invalid_view(shape, place, bounds, size)]  # type: ignore[arg-type]
+    pictures = [_invalid_view(shape, place, fit(bounds, size, size, degrees=degrees, margin=14))]  # type: ignore[arg-type]
     if place is not None:
         reach = max(bounds[2] - bounds[0], bounds[3] - bounds[1]) / 12
         near = (place[0] - reach, place[1] - reach, place[0] + reach, place[1] + reach)
-        pictures.append(_invalid_view(shape, place, near, size))
+        pictures.append(_invalid_view(shape, place, fit(near, size, size, degrees=degrees, margin=14)))
     return "".join(pictures)
 
 
-def _invalid_view(shape: shapely.Geometry, place: tuple[float, float] | None, bounds: Bounds, size: int) -> str:
-    frame = fit(bounds, size, size, degrees=False, margin=14)
+def _invalid_view(shape: shapely.Geometry, place: tuple[float, float] | None, frame: Frame) -> str:
+    size = round(frame.width)
     rings = shapely.get_rings(shapely.get_parts(shape))
     path = "".join(_ring(np.clip(frame.place(shapely.get_coordinates(ring)), -9999, 9999)) for ring in rings)
     parts = [f'<svg class="invalid" viewBox="0 0 {size} {size}" width="{size}" height="{size}" role="img">']

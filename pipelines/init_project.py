@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.init_files import Look, TableFacts, shown_name
+from pipelines.init_files import Look, TableFacts, overlap, shown_name
 from pipelines.init_source import Answers, Situation, covers, source_crs, source_sections, working_crs, written_path
-from pipelines.init_text import Blank, Entry, Section
+from pipelines.init_text import Blank, Entry, Literally, Section
 from pipelines.project_keys import KEYS
 from twin.errors import MisuseError
 
@@ -45,6 +45,8 @@ def draft(found: Look, answers: Answers, folder: Path) -> Draft:
         MisuseError: No file holds polygons, or a flag names a field or file that is not there.
     """
     used, unused = choose_tables(found)
+    used, copies = without_copies(used)
+    unused += copies
     unused += [(item.path.name, item.why) for item in found.rasters if item.role == "unused"]
     unused += [(path.name, why) for path, why in found.unreadable]
     groups = group_sheets(used)
@@ -103,6 +105,25 @@ def _kinds(table: TableFacts) -> str:
 def _like_buildings(table: TableFacts) -> bool:
     named = _BUILDING.search(table.table) or _BUILDING.search(table.path.stem)
     return bool(named) or any(role in table.roles for role in ("height", "storeys", "roof_elevation"))
+
+
+def without_copies(tables: Sequence[TableFacts]) -> tuple[list[TableFacts], list[tuple[str, str]]]:
+    """Leaves out tables with the data of one before them in another format: both would stand in one place."""
+    kept: list[TableFacts] = []
+    copies: list[tuple[str, str]] = []
+    for table in tables:
+        twin = next((other for other in kept if _same_data(table, other)), None)
+        if twin is None:
+            kept.append(table)
+        else:
+            copies.append((table.label, f"it holds the same data as {twin.label}: as many features in the same place"))
+    return kept, copies
+
+
+def _same_data(one: TableFacts, other: TableFacts) -> bool:
+    if one.bounds is None or other.bounds is None or one.count != other.count or one.count < 2:
+        return False
+    return overlap(one.bounds, other.bounds) > 0.9999 and overlap(other.bounds, one.bounds) > 0.9999
 
 
 def group_sheets(tables: Sequence[TableFacts]) -> list[list[TableFacts]]:
@@ -213,14 +234,14 @@ def _tail() -> list[Section]:
     def defaults(prefix: str) -> tuple[Entry, ...]:
         keys = [key for key in KEYS if key.dotted.startswith(prefix) and key.default not in ("none", "required")]
         return tuple(
-            Entry("", note=f"{key.dotted.removeprefix(prefix)} = {key.default}   {key.description}") for key in keys
+            Entry(key.dotted.removeprefix(prefix), Literally(key.default), key.description, off=True) for key in keys
         )
 
     return [
         Section(
             "[layers.buildings]",
             defaults("layers.NAME."),
-            "Defaults are written as comments: remove the # to change one.",
+            "What follows are the defaults: remove the # in front of one to change it.",
         ),
         Section("[output]", defaults("output.")),
     ]
