@@ -41,7 +41,7 @@ def identifier(
     elif told.geid is not None:
         typer.echo(told.geid)
     else:
-            typer.echo(f"  next: did you mean {' or '.join(told.suggestions[:3])}?", err=True)
+        typer.echo(f"error: {text!r} is no identifier: {told.problem}", err=True)
         if told.suggestions:
             typer.echo(f"  next: did you mean {' or '.join(told.suggestions[:3])}?", err=True)
     raise typer.Exit(0 if told.geid is not None else 2)
