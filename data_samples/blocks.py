@@ -1,4 +1,4 @@
-"""Fills street blocks with buildings: rows of lane houses, slabs facing south, towers in green, villas, offices, halls."""
+"""Fills street blocks with buildings: lane houses in rows, slabs facing south, towers in green, villas, offices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from data_samples.plan import ORIGIN, Plan, long_axis
 
 Rng = np.random.Generator
 #: Centres of tall buildings, km on the drawing board: reach in km, height of the tallest in storeys.
-CENTRES = {"中山公园": (7.85, 3.75, 0.55, 60), "虹桥": (6.35, 2.75, 0.65, 54), "古北": (5.6, 2.1, 0.45, 36), "临空": (3.05, 4.6, 0.6, 14)}  # fmt: skip
+CENTRES = {
+    "中山公园": (7.85, 3.75, 0.55, 72), "虹桥": (6.35, 2.75, 0.65, 64), "古北": (5.6, 2.1, 0.45, 36),
+    "临空": (3.05, 4.6, 0.6, 14),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,10 @@ def _kind(block: shapely.Polygon, tall: float, rng: Rng) -> str:
         if y < 2.4:
             odds["villa"], odds["slab"] = 0.45, 0.16
     elif x < 7.5:
-        odds = {"slab": 0.5, "tower": 0.23, "lane": 0.04, "school": 0.07, "mall": 0.02, "office": 0.04, "hospital": 0.02, "villa": 0.04, "industry": 0.03}  # fmt: skip
+        odds = {
+            "slab": 0.5, "tower": 0.23, "school": 0.07, "lane": 0.04, "office": 0.04, "villa": 0.04, "industry": 0.03,
+            "mall": 0.02, "hospital": 0.02,
+        }  # fmt: skip
     else:
         odds = {
             "lane": 0.42,
@@ -264,7 +270,7 @@ def _office(site: Site) -> Found:
     for x, y, w, d in lots:
         if site.rng.random() < 0.08:
             continue
-        floors = int(np.clip(site.storeys * (0.3 + 0.7 * site.tall) * site.rng.uniform(0.65, 1.05), 6, 58))
+        floors = int(np.clip(site.storeys * (0.3 + 0.7 * site.tall) * site.rng.uniform(0.65, 1.05), 6, 54))
         tower_w, tower_d = min(w * 0.62, site.rng.uniform(34, 44)), min(d * 0.62, site.rng.uniform(30, 42))
         plan = (shapes.chamfered, shapes.box, shapes.round_tower)[site.rng.choice([0, 0, 1, 1, 2])]
         tower = shapes.place(
@@ -349,8 +355,8 @@ def _sheds(site: Site, kept: list[shapely.Polygon], number: float) -> Found:
 
 
 _FILL: dict[str, Callable[[Site], Found]] = {
-    "lane": _lane, "village": _village, "slab": _slab, "tower": _tower, "villa": _villa, "office": _office, "mall": _mall,
-    "school": _school, "hospital": _hospital, "industry": _industry, "shops": _shops,
+    "lane": _lane, "village": _village, "slab": _slab, "tower": _tower, "villa": _villa, "office": _office,
+    "mall": _mall, "school": _school, "hospital": _hospital, "industry": _industry, "shops": _shops,
 }  # fmt: skip
 
 

@@ -46,6 +46,7 @@ def generate_district(out: Path, *, seed: int = SEED, extent: Extent = "district
     admin = json.loads((_HERE / "admin.json").read_text(encoding="utf-8"))
     names = {street["code9"]: street["zh"] for street in admin["streets"]}
     out.mkdir(parents=True, exist_ok=True)
+    _clear(out)
     west, south, east, north = window.bounds
     cuts = [
         np.linspace(low, high, n + 1)[1:-1].tolist()
@@ -61,6 +62,13 @@ def generate_district(out: Path, *, seed: int = SEED, extent: Extent = "district
     toml = out / "twin.toml"
     toml.write_text((_HERE / "twin.toml.in").read_text(encoding="utf-8"), encoding="utf-8")
     return toml
+
+
+def _clear(out: Path) -> None:
+    """Removes what an earlier run wrote here: sheets of a larger extent would be taken for part of this one."""
+    for pattern in ("buildings/FW_*.*", "dem/DEM_*.tif", "base.gpkg", "subdistricts.geojson"):
+        for old in out.glob(pattern):
+            old.unlink()
 
 
 def _manifest(survey: Survey, sheets: dict[str, int], dem: list[str], seed: int, extent: str) -> dict[str, Any]:

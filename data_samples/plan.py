@@ -27,8 +27,8 @@ _OUTLINE: Points = [
 ]  # fmt: skip
 _CREEK: Points = [
     (-0.5, 5.6), (0.7, 5.45), (1.5, 5.75), (2.3, 5.35), (3.0, 5.05), (3.7, 5.35), (4.4, 5.05), (5.0, 4.75), (5.6, 5.1),
-    (6.3, 4.75), (6.9, 4.45), (7.35, 4.6), (7.7, 5.15), (8.15, 5.2), (8.45, 4.75), (8.75, 4.45), (9.3, 4.6), (9.8, 4.35),
-    (10.8, 4.7),
+    (6.3, 4.75), (6.9, 4.45), (7.35, 4.6), (7.7, 5.15), (8.15, 5.2), (8.45, 4.75), (8.75, 4.45), (9.3, 4.6),
+    (9.8, 4.35), (10.8, 4.7),
 ]  # fmt: skip
 _CANAL: Points = [(3.75, 5.3), (3.7, 4.7), (3.85, 4.0), (3.7, 3.2), (3.8, 2.3), (3.65, 1.5), (3.75, 0.2)]
 _AIRPORT: Points = [(0.3, 1.2), (0.9, 0.7), (2.15, 0.75), (2.25, 1.6), (2.2, 3.1), (2.1, 4.0), (0.75, 4.05), (0.3, 3.0)]
@@ -46,10 +46,12 @@ _PARKS: dict[str, Points] = {
 }
 #: name, class, width in metres, points
 _ARTERIALS: list[tuple[str, str, float, Points]] = [
-    ("延安西路高架", "expressway", 62.0, [(2.5, 2.42), (4.5, 2.45), (6.6, 2.42), (7.9, 2.68), (9.2, 3.2), (10.9, 3.35)]),
+    ("延安西路高架", "expressway", 62.0,
+     [(2.5, 2.42), (4.5, 2.45), (6.6, 2.42), (7.9, 2.68), (9.2, 3.2), (10.9, 3.35)]),
     ("中山西路内环高架", "expressway", 56.0, [(7.15, 0.3), (7.25, 1.8), (7.42, 3.0), (7.45, 4.0), (7.2, 5.6)]),
     ("外环高速", "expressway", 76.0, [(2.62, -0.2), (2.55, 1.6), (2.45, 3.2), (2.58, 4.6), (2.5, 6.8)]),
-    ("长宁路", "arterial", 36.0, [(2.5, 4.3), (3.9, 4.32), (5.2, 4.25), (6.4, 4.18), (7.6, 4.12), (8.8, 4.02), (10.8, 4.12)]),
+    ("长宁路", "arterial", 36.0,
+     [(2.5, 4.3), (3.9, 4.32), (5.2, 4.25), (6.4, 4.18), (7.6, 4.12), (8.8, 4.02), (10.8, 4.12)]),
     ("天山路", "arterial", 34.0, [(2.5, 3.7), (4.3, 3.72), (6.0, 3.6), (7.4, 3.52)]),
     ("仙霞路", "arterial", 30.0, [(2.5, 3.05), (4.4, 3.1), (6.0, 3.02), (7.4, 2.92)]),
     ("虹桥路", "arterial", 34.0, [(2.6, 1.35), (4.2, 1.6), (6.0, 1.75), (7.6, 2.05), (8.9, 2.25), (10.6, 2.75)]),
@@ -182,7 +184,7 @@ def draw(seed: int) -> Plan:
     Args:
         seed: Where streets divide the blocks depends on it; the hand-drawn parts do not.
     """
-    outline = _outline()
+    outline: Any = _outline()
     water = {
         "中山公园湖": shapely.Polygon(smooth(_LAKE, 3, closed=True)),
         "动物园天鹅湖": shapely.Polygon(smooth(_SWANS, 3, closed=True)),
@@ -191,7 +193,7 @@ def draw(seed: int) -> Plan:
     }
     arterials = [Road(name, kind, width, shapely.LineString(smooth(p, 3))) for name, kind, width, p in _ARTERIALS]
     corridors = shapely.union_all([road.line.buffer(road.width_m / 2) for road in arterials])
-    airport = shapely.Polygon(smooth(_AIRPORT, 2, closed=True)).intersection(outline)
+    airport: Any = shapely.Polygon(smooth(_AIRPORT, 2, closed=True)).intersection(outline)
     wet = shapely.union_all(list(water.values()))
     dry = outline.difference(shapely.union_all([corridors, wet]))
     parks = {name: _park(points, dry.difference(airport)) for name, points in _PARKS.items()}
@@ -201,7 +203,7 @@ def draw(seed: int) -> Plan:
     return Plan(
         outline,
         _subdistricts(outline, [road.line for road in arterials]),
-        (*[Road(r.name, r.kind, r.width_m, r.line.intersection(outline)) for r in arterials], *streets),
+        (*[Road(r.name, r.kind, r.width_m, _within(r.line, outline)) for r in arterials], *streets),
         {name: shape.intersection(outline) for name, shape in water.items()},
         parks,
         airport,
@@ -226,6 +228,10 @@ def _outline() -> shapely.Polygon:
     middle = np.array([shape.centroid.x, shape.centroid.y])
     factor = [1.0, AREA_KM2 * 1e6 / shape.area]  # the width is a fact, so only north-south gives
     return shapely.Polygon((line - middle) * factor + middle)
+
+
+def _within(line: Any, outline: Any) -> Any:
+    return line.intersection(outline)
 
 
 def _park(points: Points, dry: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Footprint plans of the building types a Shanghai district is made of, in local metres: x along the front, y to the north."""
+"""Footprint plans of the building types of a Shanghai district, in local metres: x along the front, y to the north."""
 
 from __future__ import annotations
 

@@ -16,9 +16,10 @@ from data_samples.plan import Plan, Road
 
 #: Use by building type, in the words of the survey.
 USE = {
-    "lane": "住宅", "village": "住宅", "slab": "住宅", "tower": "住宅", "villa": "住宅", "office": "办公", "podium": "商业",
-    "mall": "商业", "shop": "商业", "school": "学校", "gym": "学校", "hospital": "医院", "hall": "工业", "shed": "其他",
-    "terminal": "其他", "hangar": "其他", "cargo": "其他", "parking": "其他", "control": "其他",
+    "lane": "住宅", "village": "住宅", "slab": "住宅", "tower": "住宅", "villa": "住宅", "office": "办公",
+    "podium": "商业", "mall": "商业", "shop": "商业", "school": "学校", "gym": "学校", "hospital": "医院",
+    "hall": "工业",
+    "shed": "其他", "terminal": "其他", "hangar": "其他", "cargo": "其他", "parking": "其他", "control": "其他",
 }  # fmt: skip
 _YEARS = {
     "lane": (1912, 1948),
@@ -165,7 +166,7 @@ def _names(buildings: list[Building], rng: np.random.Generator) -> list[str | No
         elif b.kind in _ENDING:
             ending = _ENDING[b.kind]
             names.append(
-                f"{stem if number == 1 else rng.choice(_FIRST) + rng.choice(_SECOND)}{ending[rng.integers(len(ending))]}"
+                (stem if number == 1 else rng.choice(_FIRST) + rng.choice(_SECOND)) + ending[rng.integers(len(ending))]
             )
         elif b.kind == "villa" and number == 1:
             names.append(f"{stem}别墅")
