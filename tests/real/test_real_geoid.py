@@ -11,7 +11,7 @@ from twin.crs.vertical import Undulation, to_ellipsoid
 
 pytestmark = pytest.mark.real
 
-#: lon, lat, undulation by the EGM96 spherical-harmonic tables of another implementation (15-minute grid, bilinear or better).
+#: lon, lat, undulation in metres computed by another implementation of EGM96.
 PLACES = {
     "Changning": (121.4240, 31.2203, 10.955),
     "Hongqiao": (121.3348, 31.1954, 10.630),

@@ -39,7 +39,7 @@ def wgs84_to_gcj02(lonlat: FloatArray) -> FloatArray:
 
 
 def gcj02_to_wgs84(lonlat: FloatArray) -> FloatArray:
-    """WGS 84 of GCJ-02 points, (n, 2) degrees, by iteration (better than 1e-7 m; at the cusp of 105 degrees east 1e-6 m).
+    """WGS 84 of GCJ-02 points, (n, 2) degrees, by iteration: better than 1e-7 m (1e-6 m on the cusp at 105 E).
 
     A point whose undistorted place lies outside `DISTORTED_BOX` was never distorted and comes back unchanged.
     """

@@ -157,7 +157,7 @@ def test_decimal_degrees_on_a_cell_boundary_belong_to_the_outer_cell(lon4: int, 
     assert round(cell.south[0] * 7_372_800) == south
 
 
-@given(st.integers(-7_372_800 * 200, 7_372_800 * 200))
+@given(st.integers(-7_372_800 * 60, 7_372_800 * 200))
 def test_the_lower_face_of_a_layer_lies_in_the_layer(layer: int) -> None:
     assert height_layer(layer_bottom_m(layer))[0] == layer
 
@@ -190,8 +190,10 @@ def test_codes_of_mixed_level_and_case_are_read_together() -> None:
 @pytest.mark.parametrize(
     ("lon", "lat", "h", "word"),
     [
-        (np.nan, 31.0, 0.0, "longitude"), (180.1, 31.0, 0.0, "longitude"), (121.0, np.inf, 0.0, "latitude"), (121.0, 88.0, 0.0, "latitude"),
-        (121.0, -89.0, 0.0, "latitude"), (121.0, 31.0, np.nan, "height"), (121.0, 31.0, -6.4e6, "height"), (121.0, 31.0, 6e8, "height"),
+        (np.nan, 31.0, 0.0, "longitude"), (180.1, 31.0, 0.0, "longitude"), (121.0, np.inf, 0.0, "latitude"),
+        (121.0, 88.0, 0.0, "latitude"),
+        (121.0, -89.0, 0.0, "latitude"), (121.0, 31.0, np.nan, "height"), (121.0, 31.0, -6.4e6, "height"),
+        (121.0, 31.0, 6e8, "height"),
     ],
 )  # fmt: skip
 def test_what_has_no_code_is_refused_by_name(lon: float, lat: float, h: float, word: str) -> None:
@@ -207,8 +209,10 @@ def test_the_polar_scheme_is_refused_explicitly() -> None:
 @pytest.mark.parametrize(
     ("code", "word"),
     [
-        ("", "length"), ("N51", "length"), ("X51H", "N or S"), ("N61H", "zone"), ("N00H", "zone"), ("N51W", "band"), ("NA1H", "character 2"),
-        ("N51HC0", "character 5"), ("N51H268", "character 7"), ("N51H263FA", "character 8"), ("N51H26é", "character 7"), ("N51H26 ", None),
+        ("", "length"), ("N51", "length"), ("X51H", "N or S"), ("N61H", "zone"), ("N00H", "zone"), ("N51W", "band"),
+        ("NA1H", "character 2"),
+        ("N51HC0", "character 5"), ("N51H268", "character 7"), ("N51H263FA", "character 8"),
+        ("N51H26é", "character 7"), ("N51H26 ", None),
     ],
 )  # fmt: skip
 def test_malformed_codes_are_refused_with_the_place_of_the_fault(code: str, word: str | None) -> None:
