@@ -52,7 +52,7 @@ class PlannedTile:
 
     Attributes:
         level, x, y: Quadtree coordinates.
-        rows: Features the tile holds, in ascending order; may be empty.
+        rows: Features the tile holds, neighbours near one another (Morton order); may be empty.
         left_out: Diagonal of the largest feature held by descendants, metres; 0 on leaves.
         children: Planned children, ordered by (y, x).
     """
@@ -122,7 +122,21 @@ def _divide(
                     at = (level + 1, 2 * x + right, 2 * y + down)
                     children.append(_divide(extents, own, budget, square, at))
     left_out = float(extents.size[rest].max()) if len(rest) else 0.0
-    return PlannedTile(level, x, y, np.sort(rows[:keep]), left_out, tuple(children))
+    return PlannedTile(level, x, y, _along_curve(rows[:keep], extents.centre, square), left_out, tuple(children))
+
+
+def _along_curve(rows: I64, centre: F64, square: Square) -> I64:
+    """Rows in the Morton order of their centres: what lies together in space compresses well together in a tile."""
+    cell = np.clip((centre[rows] - (square.x, square.y)) * (65535 / square.side), 0, 65535).astype(np.uint64)
+    code = _spread(cell[:, 0]) | (_spread(cell[:, 1]) << np.uint64(1))
+    return rows[np.lexsort((rows, code))]
+
+
+def _spread(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Bits of 16-bit numbers at every second place."""
+    for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
+        value = (value | (value << np.uint64(shift))) & np.uint64(mask)
+    return value
 
 
 @dataclass(frozen=True, slots=True)
