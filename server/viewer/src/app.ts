@@ -8,11 +8,13 @@ import { languageOf, type Words } from "./i18n";
 import { listenForKeys } from "./keyboard";
 import type { LayerInfo, PropertyInfo, Release } from "./model";
 import { colourable, Colouring } from "./scene/colouring";
+import { Datum } from "./scene/datum";
 import { Flight } from "./scene/flight";
 import { Ground } from "./scene/ground";
 import { geidOf, Highlight } from "./scene/highlight";
 import { drawOutline } from "./scene/outline";
 import { Pointer } from "./scene/pointer";
+import { castShadows } from "./scene/shadows";
 import { buildingShader, Finish } from "./scene/shading";
 import { Site } from "./scene/site";
 import { Stage } from "./scene/stage";
@@ -37,6 +39,7 @@ export class App {
   private readonly stage: Stage;
   private readonly site: Site;
   private readonly tiles: Tiles;
+  private readonly datum: Datum;
   private readonly flight: Flight;
   private readonly selection: Selection;
   private readonly colouring: Colouring;
@@ -69,6 +72,7 @@ export class App {
     this.site = Site.around(release.layers.map((layer) => layer.region).filter((region) => region !== undefined));
     this.stage.lightFrom(this.site.enuToEcef);
     this.tiles = new Tiles(this.stage);
+    this.datum = new Datum(api, this.tiles);
     this.flight = new Flight(this.stage, this.site);
     this.colouring = new Colouring(this.tiles, (property, classes) => {
       this.highlight.restyled();
@@ -112,7 +116,7 @@ export class App {
     await Promise.all(
       this.release.layers.map(async (layer) => {
         try {
-          await this.tiles.add(layer, shader, this.settings.screenSpaceError);
+          this.colouring.dress(await this.tiles.add(layer, shader, this.settings.screenSpaceError));
           this.tiles.show(layer.id, !this.hidden.has(layer.id));
         } catch (error) {
           this.complain(this.words.say("noTiles", { layer: layer.title, message: messageOf(error) }));
@@ -161,10 +165,7 @@ export class App {
           key: "shadows",
           on: false,
           set: (on) => {
-            scene.shadowMap.enabled = on;
-            scene.shadowMap.softShadows = true;
-            scene.shadowMap.maximumDistance = this.site.radius * 4;
-            scene.shadowMap.darkness = 0.45;
+            castShadows(scene, this.site, on);
             redraw();
           },
         },
@@ -176,10 +177,10 @@ export class App {
     return new Pointer(this.stage, this.site, {
       click: (feature, place) => {
         if (feature) this.selection.pick(feature, place);
-        else this.selection.clear();
+        else void this.selection.whatStandsAt(place);
       },
       hover: (feature) => this.highlight.hover(feature),
-      move: (place) => this.status.showCursor(place),
+      move: (place) => this.status.showCursor(place && this.datum.levelled(place)),
     });
   }
 

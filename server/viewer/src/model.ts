@@ -108,10 +108,13 @@ function parseLayer(id: string, value: unknown, root: URL): LayerInfo {
 }
 
 function tilesetUrl(id: string, link: string | undefined, root: URL): string {
+  const own = new URL(`tiles/${encodeURIComponent(id)}/tileset.json`, root).href;
   // "tileset.json" alone is the key inside the layer's store, not a link.
-  if (link === undefined || !link.includes("/")) return new URL(`tiles/${encodeURIComponent(id)}/tileset.json`, root).href;
+  if (link === undefined || !link.includes("/")) return own;
   if (link.startsWith("/") && !link.startsWith(root.pathname)) return new URL(link.slice(1), root).href;
-  return new URL(link, root).href;
+  const url = new URL(link, root);
+  // A proxy that hides its own name from the server makes it give an address nobody here can reach.
+  return url.origin === root.origin ? url.href : own;
 }
 
 export function parseRelease(value: unknown, root: URL): Release {
@@ -156,7 +159,8 @@ const ring = (points: number[][]): [number, number][] => points.map((p) => [p[0]
 
 export function parseEntity(value: unknown): Entity | undefined {
   const source = object(value);
-  const flat: Json = source["type"] === "Feature" ? { ...object(source["properties"]), ...pick(source, ["id"]) } : source;
+  const outer: Json = source["type"] === "Feature" ? { ...object(source["properties"]), ...pick(source, ["id", "bbox"]) } : source;
+  const flat = unfold(outer);
   const geid = text(flat["geid"]) ?? text(flat["id"]);
   if (geid === undefined) return undefined;
   const strings = { layer: "layer", name: "name", address: "address", entityClass: "entity_class", tile: "tile" } as const;
@@ -173,6 +177,15 @@ export function parseEntity(value: unknown): Entity | undefined {
   const bbox = parseBbox(flat);
   if (bbox) entity.bbox = bbox;
   return entity;
+}
+
+/** `provenance` and `tile` are objects in a full record and absent from a list; here they are plain fields. */
+function unfold(source: Json): Json {
+  const { provenance, tile, ...flat } = source;
+  for (const [key, value] of Object.entries(object(provenance))) flat[key === "confidence" ? "height_confidence" : key] = value;
+  if (isObject(tile)) Object.assign(flat, { tile: tile["key"], row: tile["row"] });
+  else if (tile !== undefined) flat["tile"] = tile;
+  return flat;
 }
 
 function parseBbox(flat: Json): Entity["bbox"] {

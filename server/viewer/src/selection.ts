@@ -53,8 +53,8 @@ export class Selection {
   }
 
   clear(): void {
-    if (!this.state) return;
     this.request?.abort();
+    if (!this.state) return;
     delete this.state;
     delete this.clicked;
     this.parts.highlight.select(undefined);
@@ -80,6 +80,20 @@ export class Selection {
     this.aim(entity);
     const flown = fly && this.parts.flight.entity(entity);
     void this.ask(entity.geid, fly && !flown);
+  }
+
+  /** A click beside everything drawn: what is registered there but not drawn, such as the outline of building parts. */
+  async whatStandsAt(place: { lon: number; lat: number } | undefined): Promise<void> {
+    this.clear();
+    if (!place) return;
+    const request = new AbortController();
+    this.request = request;
+    try {
+      const [entity] = await this.parts.api.resolve(place.lon, place.lat, undefined, request.signal);
+      if (entity && !request.signal.aborted) this.choose(entity, false);
+    } catch {
+      // The click hit nothing; a server that cannot say more is no reason to interrupt anybody.
+    }
   }
 
   /** A geid or an alias alone, from a link or a test; resolves when the registry has answered. */
@@ -133,8 +147,8 @@ export class Selection {
       const entity = await this.parts.api.entity(id, request.signal);
       if (request.signal.aborted || !this.state) return;
       const renamed = !sameGeid(entity.geid, this.state.geid);
-      this.update({ entity, geid: entity.geid, problem: undefined as never });
       delete this.state.problem;
+      this.update({ entity, geid: entity.geid });
       this.aim(entity);
       if (renamed) this.parts.changed();
       if (fly) this.parts.flight.entity(entity);

@@ -1,13 +1,17 @@
 /** Colours the features by a property: samples what is loaded, classes it once, hands the style to the tilesets. */
 
-import { Cesium3DTileStyle, type Cesium3DTileContent } from "@cesium/engine";
+import { Cesium3DTileStyle, type Cesium3DTileContent, type Cesium3DTileset } from "@cesium/engine";
 import type { LayerInfo, PropertyInfo } from "../model";
 import { classifyCategories, classifyNumbers, type Classes } from "../ramp";
 import { conditions } from "../style";
 import type { Tiles } from "./tiles";
 
 const SAMPLE_PER_TILE = 600;
-const NOT_FOR_COLOURING = new Set(["geid", "source_key", "name", "address"]);
+/** From this many values on the classes stay as they are, so that colours do not change while one moves about. */
+const ENOUGH = 1500;
+/** Shown until the first values are known. */
+const PLAIN = "#5b7183";
+const NOT_FOR_COLOURING = new Set(["geid", "source_key", "name", "address", "parent"]);
 
 /** The properties worth offering: not identifiers and not free text. */
 export const colourable = (layer: LayerInfo): PropertyInfo[] => layer.properties.filter((p) => !NOT_FOR_COLOURING.has(p.id));
@@ -15,14 +19,16 @@ export const colourable = (layer: LayerInfo): PropertyInfo[] => layer.properties
 export class Colouring {
   private property?: PropertyInfo;
   private current?: Classes;
-  private readonly contents = new Map<Cesium3DTileContent, unknown[]>();
+  private readonly contents = new Map<object, unknown[]>();
   private stale = false;
+  private fixed = false;
 
   constructor(
     private readonly tiles: Tiles,
     private readonly changed: (property: PropertyInfo, classes: Classes | undefined) => void,
   ) {
     tiles.onLoad.push((content) => {
+      if (this.fixed) return;
       this.contents.set(content, this.sample(content));
       this.stale = true;
     });
@@ -38,18 +44,24 @@ export class Colouring {
 
   choose(property: PropertyInfo): void {
     this.property = property;
-    for (const content of this.contents.keys()) {
-      if (destroyed(content)) this.contents.delete(content);
-      else this.contents.set(content, this.sample(content));
-    }
+    this.fixed = false;
+    this.contents.clear();
+    for (const content of this.tiles.contents) this.contents.set(content, this.sample(content));
     this.stale = true;
     this.current = undefined;
+    for (const tileset of this.tiles.tilesets.values()) tileset.style = plain();
     this.settle();
   }
 
-  /** Called when a view is complete: classes follow what is known until a first complete view fixed them. */
+  /** A tileset that has just been added. */
+  dress(tileset: Cesium3DTileset): void {
+    tileset.style =
+      this.property && this.current ? styleOf(this.property, this.current) : plain();
+  }
+
+  /** Called when a view is complete: classes follow what is known until enough is. */
   settle(): void {
-    if (!this.property || !this.stale) return;
+    if (!this.property || !this.stale || this.fixed) return;
     this.stale = false;
     const values = [...this.contents.values()].flat();
     if (values.length === 0) {
@@ -57,6 +69,7 @@ export class Colouring {
       return;
     }
     const classes = classify(this.property, values);
+    this.fixed = values.length >= ENOUGH;
     if (JSON.stringify(classes) === JSON.stringify(this.current)) return;
     this.current = classes;
     this.apply(this.property, classes);
@@ -64,8 +77,7 @@ export class Colouring {
   }
 
   private apply(property: PropertyInfo, classes: Classes): void {
-    for (const tileset of this.tiles.tilesets.values())
-      tileset.style = new Cesium3DTileStyle({ color: { conditions: conditions(property.id, classes) } });
+    for (const tileset of this.tiles.tilesets.values()) tileset.style = styleOf(property, classes);
   }
 
   private sample(content: Cesium3DTileContent): unknown[] {
@@ -85,5 +97,7 @@ function classify(property: PropertyInfo, values: readonly unknown[]): Classes {
   return classifyCategories(present.map(String), property.values);
 }
 
-const destroyed = (content: Cesium3DTileContent): boolean =>
-  (content as { isDestroyed?: () => boolean }).isDestroyed?.() ?? false;
+const plain = (): Cesium3DTileStyle => new Cesium3DTileStyle({ color: `color('${PLAIN}')` });
+
+const styleOf = (property: PropertyInfo, classes: Classes): Cesium3DTileStyle =>
+  new Cesium3DTileStyle({ color: { conditions: conditions(property.id, classes) } });

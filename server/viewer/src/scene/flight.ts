@@ -16,6 +16,8 @@ import type { Site } from "./site";
 import type { Stage } from "./stage";
 
 const OBLIQUE = CesiumMath.toRadians(-36);
+/** For walls much wider than high. */
+const FLAT = CesiumMath.toRadians(-29);
 
 /** The box of an entity as a sphere, however much of it the server said. */
 export function sphereOf(entity: Entity): BoundingSphere | undefined {
@@ -64,10 +66,11 @@ export class Flight {
     const vertical = (frustum instanceof PerspectiveFrustum ? frustum.fovy : undefined) ?? 0.66;
     const aspect = this.stage.canvas.clientWidth / Math.max(1, this.stage.canvas.clientHeight);
     const half = Math.atan(Math.tan(vertical / 2) * Math.min(aspect, 1.25));
-    const range = (this.site.radius * 0.78) / Math.tan(half);
+    const wide = aspect > 2.2;
+    const range = (this.site.radius * (wide ? 0.66 : 0.78)) / Math.tan(half);
     // Aimed a little south of the middle: what is near takes up more of the picture than what is far.
     const aim = Matrix4.multiplyByPoint(this.site.enuToEcef, new Cartesian3(0, -0.16 * this.site.radius, 0), new Cartesian3());
-    this.to(new BoundingSphere(aim, this.site.radius), new HeadingPitchRange(0, OBLIQUE, range), animate);
+    this.to(new BoundingSphere(aim, this.site.radius), new HeadingPitchRange(0, wide ? FLAT : OBLIQUE, range), animate);
   }
 
   entity(entity: Entity, animate = true): boolean {

@@ -44,6 +44,8 @@ export class Tiles {
   readonly onLoad: ((content: Cesium3DTileContent, layer: string) => void)[] = [];
   readonly onProgress: ((state: Pending) => void)[] = [];
   readonly onError: ((message: string) => void)[] = [];
+  /** What is in memory now. */
+  readonly contents = new Set<Cesium3DTileContent>();
   private readonly progress = new Map<string, Pending>();
 
   constructor(private readonly stage: Stage) {}
@@ -90,7 +92,13 @@ export class Tiles {
       for (const listener of this.onVisible) for (const content of contents(tile)) listener(content, layer);
     });
     tileset.tileLoad.addEventListener((tile: Cesium3DTile) => {
-      for (const listener of this.onLoad) for (const content of contents(tile)) listener(content, layer);
+      for (const content of contents(tile)) {
+        this.contents.add(content);
+        for (const listener of this.onLoad) listener(content, layer);
+      }
+    });
+    tileset.tileUnload.addEventListener((tile: Cesium3DTile) => {
+      for (const content of contents(tile)) this.contents.delete(content);
     });
     tileset.loadProgress.addEventListener((pending: number, processing: number) => {
       this.progress.set(layer, { pending, processing });

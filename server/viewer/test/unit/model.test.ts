@@ -22,6 +22,7 @@ describe("a release", () => {
     ["/x/tiles/buildings/tileset.json", "https://host.example/x/tiles/buildings/tileset.json"],
     ["/tiles/buildings/tileset.json", "https://host.example/x/tiles/buildings/tileset.json"],
     ["https://host.example/x/tiles/b/tileset.json", "https://host.example/x/tiles/b/tileset.json"],
+    ["http://127.0.0.1:8000/tiles/buildings/tileset.json", "https://host.example/x/tiles/buildings/tileset.json"],
   ])("with the link %s leads to %s", (tileset, expected) => {
     expect(parseRelease({ layers: { buildings: { ...layer, tileset } } }, root).layers[0]?.tileset).toBe(expected);
   });
@@ -58,6 +59,19 @@ describe("an entity", () => {
     const { record: __, ...feature } = parseEntity({ type: "Feature", id: flat.geid, geometry: null, properties: flat }) ?? {};
     expect(feature).toEqual(plain);
     expect(plain).toMatchObject({ bbox: { west: 1, south: 2, east: 3, north: 4 }, row: 0, heightM: 20 });
+  });
+
+  it("is the same whether its provenance and tile are objects or columns", () => {
+    const { row, tile, ...facts } = flat;
+    const folded = { ...facts, tile: { layer: "buildings", key: tile, row, url: "/x" }, provenance: { source: "survey", confidence: 0.6, reasons: [] } };
+    const columns = { ...flat, source: "survey", height_confidence: 0.6, reasons: [] };
+    expect(parseEntity(folded)).toEqual(parseEntity(columns));
+    expect(parseEntity({ ...facts, tile: null })?.tile).toBeUndefined();
+  });
+
+  it("takes the box of degrees out of a box with heights", () => {
+    const { west: _w, south: _s, east: _e, north: _n, ...rest } = flat;
+    expect(parseEntity({ ...rest, bbox: [1, 2, 14.9, 3, 4, 34.9] })?.bbox).toEqual({ west: 1, south: 2, east: 3, north: 4 });
   });
 
   it("without an identifier is none", () => {
