@@ -156,7 +156,8 @@ class RasterMosaic:
         for sheet in _one_of_each_grid(self.sheets):
             corner = shapely.get_coordinates(shapely.box(*np.nan_to_num(box).T)).reshape(-1, 5, 2)[:, :3]
             place = sheet.cells(_transform(frame, _parsed(sheet.crs))(corner.reshape(-1, 2))).reshape(-1, 3, 2)
-            area = np.prod(np.abs(np.ptp(place, axis=1)) + 1, axis=1)
+            with np.errstate(invalid="ignore", over="ignore"):
+                area = np.prod(np.abs(np.ptp(place, axis=1)) + 1, axis=1)
             cells = np.fmax(cells, np.where(np.isfinite(area), area, 0))
         return box, cells
 
@@ -189,6 +190,7 @@ class RasterMosaic:
             box = boxes[sheet.crs]
             west, south, east, north = sheet.bounds
             meets = (box[:, 0] < east) & (box[:, 2] > west) & (box[:, 1] < north) & (box[:, 3] > south)
+            meets &= np.isfinite(box).all(axis=1)
             if meets.any():
                 met |= meets
                 zones.append(_Zone(sheet, moved[sheet.crs].of(meets).moved(sheet.cells), count))

@@ -82,7 +82,8 @@ class Header:
 
 def _affine(m: tuple[float, ...], xy: Floats) -> Floats:
     x, y = xy[:, 0], xy[:, 1]
-    return np.column_stack([m[0] * x + m[1] * y + m[2], m[3] * x + m[4] * y + m[5]])
+    with np.errstate(invalid="ignore"):  # a point PROJ could not transform stays not finite
+        return np.column_stack([m[0] * x + m[1] * y + m[2], m[3] * x + m[4] * y + m[5]])
 
 
 def read_header(path: Path, crs: str | None) -> Header:

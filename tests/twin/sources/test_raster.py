@@ -120,6 +120,15 @@ def test_outside_every_sheet_is_a_finding_and_not_a_zero(ramp):
     assert found.pixels.tolist() == [0, 100, 0, 0]
 
 
+def test_a_footprint_no_crs_can_express_is_outside(ramp):
+    far = shapely.Polygon([(X + 10, Y - 20), (1e30, Y - 10), (X + 20, Y - 10)])
+    lost = shapely.Polygon([(120.0, 31.0), (500.0, 400.0), (121.0, 30.0)])
+    here = boxes((10, 10, 20, 20))[0]
+    found = ramp.zonal(np.array([far, here]), CRS, ["median"])
+    assert found.pixels[1] == 100
+    assert ramp.zonal(np.array([lost]), "EPSG:4490", ["median"]).outside.tolist() == [True]
+
+
 @pytest.mark.parametrize("nothing", [-9999.0, -32768.0, -3.4028234663852886e38, np.nan])
 @pytest.mark.parametrize("tagged", [True, False])
 def test_nodata_is_left_out_tagged_or_not(tmp_path, nothing, tagged):
