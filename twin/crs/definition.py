@@ -44,6 +44,8 @@ _COMMON_NAMES = {
 _CODE = re.compile(r"^(?:urn:ogc:def:crs:)?([A-Za-z]+):(?:[\d.]*:)?([A-Za-z0-9_]+)(?:\+(?:([A-Za-z]+):)?(\d+))?$")
 _LINK = re.compile(r"^https?://www\.opengis\.net/def/crs/([A-Za-z]+)/[\d.]+/([A-Za-z0-9_]+)$")
 _INIT = re.compile(r"^\+?init=([A-Za-z]+):(\d+)(?:\s+\+type=crs)?(?:\s+\+no_defs)?$")
+#: Decimals are in no name; they may be parameters out of a definition that went wrong.
+_DECIMALS = re.compile(r"\d\.\d")
 _DEFINITION = re.compile(r"[\[{=]")
 
 
@@ -149,7 +151,8 @@ def _from_name(text: str) -> Crs:
     names = {info.name: f"{info.auth_name}:{info.code}" for info in _registered_names()}
     near = difflib.get_close_matches(text, names, n=3, cutoff=0.6)
     hint = "did you mean " + " or ".join(f"{names[name]} ({name})" for name in near) + "? " if near else ""
-    raise CrsError(f"no coordinate reference system is called {text[:80]!r}", next_step=hint + _HOW_TO_WRITE)
+    shown = "what is written there (not shown)" if _DECIMALS.search(text) else repr(text[:80])
+    raise CrsError(f"no coordinate reference system is called {shown}", next_step=hint + _HOW_TO_WRITE)
 
 
 @lru_cache(maxsize=1)
@@ -217,7 +220,7 @@ def _register_entry(crs: pyproj.CRS) -> Crs | None:
     """The public register's entry that the definition equals, or None."""
     if crs.is_bound:
         return None
-    authority = crs.to_authority(min_confidence=25)
+    authority = crs.to_authority("EPSG", min_confidence=25) or crs.to_authority(min_confidence=25)
     if authority is None:
         return None
     entry = _proj_parse(":".join(authority))

@@ -7,18 +7,21 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyproj
 from pyproj import Transformer
-from pyproj._crs import CoordinateOperation
 from pyproj.exceptions import ProjError
 from pyproj.transformer import TransformerGroup
 
 from twin.crs import datum_cn
 from twin.crs.definition import Crs
 from twin.errors import CrsError
+
+if TYPE_CHECKING:
+    from pyproj._crs import CoordinateOperation
 
 FloatArray = npt.NDArray[np.float64]
 #: (west, south, east, north) in degrees.

@@ -131,12 +131,23 @@ def test_a_private_definition_shows_in_no_text_form(definition: str) -> None:
         PROJ_STRING.replace("31.2354", "31.2354degrees"),
         PROJ_STRING.replace("+ellps=krass", "+ellps=krass +k_0=0"),
         WKT[:-3],
+        "tmerc 31.2354 121.4667 krass -3457.25",
         WKT.replace("METHOD", "METHODD"),
         PROJJSON[:-2],
         PROJ_STRING.replace("+towgs84=12.345,-67.89,3.1,0,0,0,0", "+nadgrids=Secretville.gsb"),
         PROJ_STRING.replace(" +towgs84=12.345,-67.89,3.1,0,0,0,0", ""),
     ],
-    ids=["projection", "number", "scale", "cut wkt", "wkt word", "cut json", "grid missing", "no shift"],
+    ids=[
+        "projection",
+        "number",
+        "scale",
+        "cut wkt",
+        "bare numbers",
+        "wkt word",
+        "cut json",
+        "grid missing",
+        "no shift",
+    ],
 )
 def test_no_error_log_or_traceback_quotes_a_private_definition(broken: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)

@@ -131,6 +131,11 @@ def test_a_datum_without_a_link_is_an_error_and_a_coarse_link_a_note() -> None:
     assert "nl_nsgi_rdtrans2018.tif" in issue.text
 
 
+def test_a_definition_proj_cannot_compute_with_is_a_finding() -> None:
+    unknown = pyproj.CRS.from_epsg(32651).to_wkt("WKT1_GDAL").replace("Transverse_Mercator", "Unknown_Projection")
+    assert _codes(unknown, (0.0, 0.0, 1.0, 1.0)) == ["crs_unusable"]
+
+
 def test_no_geometry_is_no_finding() -> None:
     assert _codes("EPSG:4549", (np.nan, np.nan, np.nan, np.nan)) == []
     assert _codes("EPSG:4549", (np.inf, np.inf, -np.inf, -np.inf)) == []
