@@ -66,6 +66,13 @@ export function sheetOf(tile: Readonly<Record<string, unknown>>, record: Readonl
   };
 }
 
+const KNOWN = new Set([...MEASURES, ...PROVENANCE, ...HIDDEN]);
+
+/** Tiles name attributes by ASCII ids, the registry by the source's own names; this gives a tile's the latter. */
+export function named(tile: Readonly<Record<string, unknown>>, nameOf: (id: string) => string | undefined): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(tile).map(([id, value]) => [KNOWN.has(id) ? id : (nameOf(id) ?? id), value]));
+}
+
 const COMPARED = ["source_key", "name", "entity_class", "height_m", "base_m", "roof_m", "storeys", "height_source"];
 
 /** Fields in which tile and registry say different things. Tiles hold 32-bit floats, so numbers get that much room. */

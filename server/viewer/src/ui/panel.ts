@@ -4,7 +4,7 @@ import { h, icon, ICONS } from "../dom";
 import { attributeText, degrees, groupGeid, metres, plainNumber } from "../format";
 import type { Words } from "../i18n";
 import type { Entity } from "../model";
-import { disagreements, sheetOf, type Field } from "../record";
+import { disagreements, named, sheetOf, type Field } from "../record";
 
 export interface PanelState {
   geid: string;
@@ -61,7 +61,7 @@ export class Panel {
       this.body.replaceChildren();
       return;
     }
-    const tile = state.tile ?? {};
+    const tile = named(state.tile ?? {}, this.options.nameOf);
     const record = state.entity?.record ?? {};
     const sheet = sheetOf(tile, record);
     this.body.replaceChildren(

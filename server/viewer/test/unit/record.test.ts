@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { disagreements, flatten, sheetOf } from "../../src/record";
+import { disagreements, flatten, named, sheetOf } from "../../src/record";
 
 const tile = { geid: "g", height_m: Math.fround(18.3), storeys: 6, name: "塔", STRUCT: "砖混" };
 
@@ -29,6 +29,14 @@ describe("the sheet of an entity", () => {
     expect(sheet.provenance.map((f) => f.id)).toEqual(["height_source"]);
     expect(sheet.attributes.map((f) => f.id).sort()).toEqual(["STRUCT", "YEAR", "用途"].sort());
     expect(sheet.reasons).toEqual(["geometry_repaired"]);
+  });
+
+  it("shows an attribute once although tile and registry name it differently", () => {
+    const names: Record<string, string> = { p_1: "用途", height_m: "Height above ground" };
+    const tile = named({ p_1: "住宅", height_m: 18 }, (id) => names[id]);
+    const sheet = sheetOf(tile, { attributes: { 用途: "住宅" } });
+    expect(sheet.attributes).toEqual([{ id: "用途", value: "住宅" }]);
+    expect(sheet.measures).toEqual([{ id: "height_m", value: 18 }]);
   });
 
   it("lets the registry win, but not with a blank", () => {
