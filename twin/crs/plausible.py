@@ -29,10 +29,10 @@ def check_plausible(crs: Crs, bounds: Bounds) -> list[Issue]:
     """Findings about coordinates that do not fit the CRS they are said to be in.
 
     Codes: `crs_axes_swapped`, `crs_degrees_as_metres`, `crs_metres_as_degrees`, `crs_zone_prefix` (errors),
-    `crs_outside_area_of_use` (warning; a note up to half a degree outside), `crs_unusable` (error: PROJ cannot compute with the definition),
-    `crs_datum_unknown` (error: no way from
-    its datum to WGS 84), `crs_datum_shift` (note: how well its datum is linked to WGS 84 here). Where the numbers fit
-    another CRS, `next_step` and `detail["suggestion"]` name it.
+    `crs_outside_area_of_use` (warning; a note up to half a degree outside), `crs_unusable` (error: PROJ cannot compute
+    with the definition), `crs_datum_unknown` (error: no way from its datum to WGS 84), `crs_datum_shift` (note: how
+    well its datum is linked to WGS 84 here). Where the numbers fit another CRS, `next_step` and `detail["suggestion"]`
+    name it.
 
     Args:
         crs: The CRS that the source states or the user gave.
