@@ -10,6 +10,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from twin.geometry.footprints import Footprints
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -57,6 +59,13 @@ class Anchors:
         """From the (n, 7) array that `matrix` gives."""
         x, y, area, west, south, east, north = matrix.T
         return cls(x, y, area, west, south, east, north)
+
+    @classmethod
+    def from_footprints(cls, footprints: Footprints, tie: NDArray[np.generic] | None = None) -> Self:
+        """Of footprints in the working CRS."""
+        bounds, (area, centroid) = footprints.bounds(), footprints.area_centroid()
+        west, south, east, north = bounds.T
+        return cls(centroid[:, 0], centroid[:, 1], area, west, south, east, north, tie)
 
     def columns(self) -> tuple[Floats, ...]:
         """The seven arrays in the order of their definition."""
@@ -189,11 +198,12 @@ def _closest_first(i: Ints, j: Ints, cost: Floats, count_a: int, count_b: int) -
 
 
 def mint_keys(layer: str, anchors: Anchors) -> list[str]:
-    """Keys made of the geometry, for minting: centroid and area to the centimetre, numbered where several agree.
+    """Keys made of the geometry, for minting: centroid and area to a tenth, numbered where several agree.
 
-    A pure function of the set of features: their order does not matter.
+    A pure function of the set of features: their order does not matter. Tenths, because projections differ in the last
+    digits from machine to machine, and the coarser the grid the rarer a value falls to the other side of a line.
     """
-    rounded = np.round(anchors.matrix()[:, :3] * 100).astype(np.int64)
+    rounded = np.round(anchors.matrix()[:, :3] * 10).astype(np.int64)
     order = anchors.order()
     own = rounded[order]
     by_key = np.lexsort([np.arange(len(own)), *own.T[::-1]])
@@ -206,6 +216,6 @@ def mint_keys(layer: str, anchors: Anchors) -> list[str]:
 
 
 def mint_key(layer: str, place: Sequence[int], number: int) -> str:
-    """One key: layer, centroid and area in centimetres, and a number where several agree."""
+    """One key: layer, centroid in decimetres and area in tenths of a square metre, and a number where several agree."""
     x, y, area = place
     return f"{layer}@{x},{y},{area}" + (f"#{number}" if number else "")

@@ -67,7 +67,7 @@ class Registry:
             anchors: (n,) footprints, in metres of the working CRS; only rows without key are read.
 
         Raises:
-            MisuseError: If a key stands twice.
+            MisuseError: If a key stands twice, or a feature has neither key nor geometry.
             StoreError: If the registry is damaged.
         """
         texts = pa.concat_arrays(keys.chunks or [pa.nulls(0)]) if isinstance(keys, pa.ChunkedArray) else keys
@@ -101,6 +101,7 @@ class Registry:
     ) -> tuple[list[str], NDArray[np.int8], dict[int, str]]:
         """Identifiers of features without key, how each was found, and the mint keys of the new ones by row."""
         sql = f"SELECT geid, {ANCHOR_COLUMNS} FROM anchor WHERE layer = ? AND source = ? ORDER BY geid"  # noqa: S608
+        _refuse_placeless(fresh, source)
         stored = self._rows(sql, layer, source)
         names = [row[0] for row in stored]
         partner = match(Anchors.of(np.array([row[1:] for row in stored], dtype=np.float64).reshape(-1, 7)), fresh)
@@ -246,3 +247,12 @@ def _refuse_repeated(keys: Sequence[str | None], source: str) -> None:
                 next_step='choose `duplicates = "first"` or "union" for the source',
             )
         seen.add(key)
+
+
+def _refuse_placeless(anchors: Anchors, source: str) -> None:
+    placeless = np.flatnonzero(~np.isfinite(anchors.matrix()).all(axis=1))
+    if len(placeless):
+        raise MisuseError(
+            f"{len(placeless)} features of the source {source!r} have neither an id nor a geometry",
+            next_step="leave features without geometry out before their identity is asked for",
+        )

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin.entity import geid
 from twin.errors import MisuseError, StoreError
+from twin.geometry.footprints import from_shapely
 from twin.registry.matching import Anchors, match, mint_keys
 from twin.registry.sqlite import Registry, Resolved
 
@@ -235,6 +237,14 @@ def test_a_tie_tells_identical_footprints_apart_in_any_order(tmp_path: Path) -> 
     assert other.geids.to_pylist() == one.geids.take(pa.array([2, 0, 1])).to_pylist()
 
 
+def test_a_feature_with_neither_key_nor_place_is_refused(tmp_path: Path) -> None:
+    nowhere = Anchors.of(np.full((1, 7), np.nan))
+    with new_registry(tmp_path) as registry:
+        assert len(registry.resolve("b", "osm", pa.array(["a"]), nowhere).geids) == 1
+        with pytest.raises(MisuseError, match="neither an id nor a geometry"):
+            registry.resolve("b", "osm", nameless(1), nowhere)
+
+
 # Matching ---------------------------------------------------------------------------------------------------------
 
 
@@ -269,9 +279,17 @@ def test_what_has_not_changed_is_matched_with_itself(seed: int, count: int) -> N
     assert np.all(partner[:5] == -1)
 
 
+def test_anchors_are_taken_from_footprints() -> None:
+    shapes = np.array([shapely.box(10, 20, 14, 29), shapely.box(0, 0, 1, 1)])
+    assert np.allclose(
+        Anchors.from_footprints(from_shapely(shapes)).matrix(),
+        [[12, 24.5, 36, 10, 20, 14, 29], [0.5, 0.5, 1, 0, 0, 1, 1]],
+    )
+
+
 def test_mint_keys_are_numbered_where_they_agree() -> None:
     same = boxes(np.zeros((2, 2)), np.ones((2, 2)))
-    assert sorted(mint_keys("b", same)) == ["b@0,0,100", "b@0,0,100#1"]
+    assert sorted(mint_keys("b", same)) == ["b@0,0,10", "b@0,0,10#1"]
     assert mint_keys("b", Anchors.empty()) == []
 
 
