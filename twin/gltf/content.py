@@ -13,6 +13,7 @@ from twin.errors import MisuseError, StoreError
 from twin.geometry.mesh import MeshBatch, Surface
 from twin.gltf import glb
 from twin.gltf.buffer import BufferReader, BufferWriter
+from twin.gltf.order import repeating_order
 from twin.metadata.schema import ClassSchema, Property, Schema, schema_from_json
 from twin.metadata.table import decode_table, encode_table
 
@@ -72,7 +73,7 @@ class MeshContent:
 
 
 def encode(content: MeshContent, options: EncodeOptions | None = None) -> bytes:
-    """Writes content as a GLB; the same input gives the same bytes.
+    """Writes content as a GLB; the same input gives the same bytes. Vertices change their order, triangles do not.
 
     The scene is y-up as glTF 2.0 demands (3.4); 3D Tiles turns it back (3D Tiles 1.1, "y-up to z-up").
 
@@ -84,8 +85,10 @@ def encode(content: MeshContent, options: EncodeOptions | None = None) -> bytes:
     writer = BufferWriter(options.compression == "meshopt")
     accessors: list[dict[str, Any]] = []
     grid = _grid(content.mesh, options)
-    attributes = _write_vertices(writer, accessors, content.mesh, grid)
-    indices = _write_indices(writer, accessors, content.mesh)
+    vertices, extremes = _vertices(content.mesh, grid)
+    order = _order(vertices, content.mesh.feature)
+    attributes = _write_vertices(writer, accessors, _ordered(vertices, order), extremes)
+    indices = _write_indices(writer, accessors, _renumbered(content.mesh.triangle, order))
     schema = _with_surface_class(content.schema)
     tables = _write_tables(writer, content, schema)
     primitive = {
@@ -188,29 +191,56 @@ def _layout(mesh: MeshBatch, grid: _Grid) -> np.dtype[Any]:
     )
 
 
-def _write_vertices(
-    writer: BufferWriter, accessors: list[dict[str, Any]], mesh: MeshBatch, grid: _Grid
-) -> dict[str, int]:
-    layout = _layout(mesh, grid)
-    vertices = np.zeros(len(mesh.position), layout)
+def _vertices(mesh: MeshBatch, grid: _Grid) -> tuple[NDArray[Any], dict[str, list[float]]]:
+    """Interleaved vertices, y-up, about the centre; and `min` and `max` of their positions."""
+    vertices = np.zeros(len(mesh.position), _layout(mesh, grid))
     extremes = _fill_positions(vertices, mesh.position, grid)
     for name, column, sign in (("nx", 0, 1), ("ny", 2, 1), ("nz", 1, -1)):
         values = mesh.normal[:, column] * np.float32(sign)
         vertices[name] = np.rint(values * np.float32(127)) if grid.step else values + np.float32(0)
     vertices["feature"] = mesh.feature
     vertices["surface"] = mesh.surface
+    return vertices, extremes
+
+
+def _order(vertices: NDArray[Any], feature: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """The order that compresses best: equal stored positions of one feature count as copies."""
+    cells = np.stack([vertices[name] for name in ("x", "y", "z")], axis=1)
+    return repeating_order(cells.view(np.int32) if cells.dtype == np.float32 else cells, feature)
+
+
+def _ordered(vertices: NDArray[Any], order: NDArray[np.int64]) -> NDArray[Any]:
+    """The vertices in that order; as bytes, because numpy leaves padding between fields undefined in copies."""
+    layout = vertices.dtype
+    return np.take(vertices.view(np.uint8).reshape(-1, layout.itemsize), order, axis=0).view(layout).ravel()
+
+
+def _renumbered(triangle: NDArray[np.uint32], order: NDArray[np.int64]) -> NDArray[np.uint32]:
+    place = np.empty(len(order), np.uint32)
+    place[order] = np.arange(len(order), dtype=np.uint32)
+    return place[triangle]
+
+
+def _write_vertices(
+    writer: BufferWriter, accessors: list[dict[str, Any]], vertices: NDArray[Any], extremes: dict[str, list[float]]
+) -> dict[str, int]:
+    layout = vertices.dtype
     view = writer.add_vertices(vertices.view(np.uint8).reshape(len(vertices), layout.itemsize))
-    offsets = {name: int(layout.fields[name][1]) for name in ("nx", "feature", "surface")} if layout.fields else {}
-    short_ids = layout["feature"].kind == "u"
+    offsets = {name: int(field[1]) for name, field in (layout.fields or {}).items()}
     base = {"bufferView": view, "count": len(vertices)}
-    byte_normal = {"componentType": _BYTE, "normalized": True} if grid.step else {"componentType": _FLOAT}
+    byte_normal = {"componentType": _BYTE, "normalized": True}
     accessors += [
-        {**base, "componentType": _SHORT if grid.short else _FLOAT, "type": "VEC3", **extremes},
-        {**base, "byteOffset": offsets["nx"], **byte_normal, "type": "VEC3"},
+        {**base, "componentType": _SHORT if layout["x"].kind == "i" else _FLOAT, "type": "VEC3", **extremes},
+        {
+            **base,
+            "byteOffset": offsets["nx"],
+            **(byte_normal if layout["nx"].kind == "i" else {"componentType": _FLOAT}),
+            "type": "VEC3",
+        },
         {
             **base,
             "byteOffset": offsets["feature"],
-            "componentType": _UNSIGNED_SHORT if short_ids else _FLOAT,
+            "componentType": _UNSIGNED_SHORT if layout["feature"].kind == "u" else _FLOAT,
             "type": "SCALAR",
         },
         {**base, "byteOffset": offsets["surface"], "componentType": _UNSIGNED_BYTE, "type": "SCALAR"},
@@ -234,11 +264,11 @@ def _fill_positions(vertices: NDArray[Any], position: NDArray[np.float64], grid:
     return {"min": low, "max": high}
 
 
-def _write_indices(writer: BufferWriter, accessors: list[dict[str, Any]], mesh: MeshBatch) -> int:
-    short = len(mesh.position) <= _SHORT_IDS  # 65535 itself would restart the primitive
-    view = writer.add_triangles(mesh.triangle, 2 if short else 4)
+def _write_indices(writer: BufferWriter, accessors: list[dict[str, Any]], triangle: NDArray[np.uint32]) -> int:
+    short = int(triangle.max()) < _SHORT_IDS  # 65535 itself would restart the primitive
+    view = writer.add_triangles(triangle, 2 if short else 4)
     kind = _UNSIGNED_SHORT if short else _UNSIGNED_INT
-    accessors.append({"bufferView": view, "componentType": kind, "count": mesh.triangle.size, "type": "SCALAR"})
+    accessors.append({"bufferView": view, "componentType": kind, "count": triangle.size, "type": "SCALAR"})
     return len(accessors) - 1
 
 
