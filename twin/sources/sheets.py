@@ -30,7 +30,7 @@ PLACEHOLDERS = (-9999.0, -99999.0, -32768.0, -32767.0)
 _ABSURD = 1e30
 _BLOCK = 1024  # cells along the side of the largest window read at once
 _OPEN_AT_ONCE = 32
-_PROBE = 1024  # cells along the side of the look at a sheet when it is opened
+_PROBE = 1024  # cells along the side of the largest sheet that is looked through when it is opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +139,22 @@ def _crs_text(data: Any, path: Path) -> str:
 
 def _untagged(data: Any) -> float | None:
     """A placeholder among the cells that the file does not declare as nodata; None where a look found none."""
-    shape = (min(data.height, _PROBE), min(data.width, _PROBE))
-    cells = data.read(1, out_shape=shape, masked=True).compressed()
+    windows = _look_at(data.width, data.height)
+    cells = np.concatenate([data.read(1, window=window, masked=True).compressed() for window in windows])
     found = [value for value in PLACEHOLDERS if (cells == value).any()]
     if found:
         return found[0]
     huge = cells[np.abs(cells.astype(np.float64)) > _ABSURD]
     return float(huge[0]) if len(huge) and np.isfinite(huge[0]) else None
+
+
+def _look_at(width: int, height: int) -> list[Window]:
+    """All of a small sheet; of a large one the corners, where nodata lies, and the middle."""
+    if width * height <= _PROBE**2:
+        return [Window(0, 0, width, height)]
+    wide, high = min(width, _PROBE // 4), min(height, _PROBE // 4)
+    places = ((0, 0), (1, 0), (0, 1), (1, 1), (0.5, 0.5))
+    return [Window(int(x * (width - wide)), int(y * (height - high)), wide, high) for x, y in places]
 
 
 @contextmanager

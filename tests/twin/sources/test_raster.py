@@ -335,3 +335,23 @@ def test_touched_cells_are_those_the_outline_runs_through():
     lines = outlines(np.array([shapely.box(1.6, 2.1, 4.4, 2.4)], dtype=object))
     _, row, column = cells_touched(lines, 10, 10)
     assert sorted(zip(row.tolist(), column.tolist(), strict=True)) == [(2, 1), (2, 2), (2, 3), (2, 4)]
+
+
+def test_undeclared_nodata_is_noticed_in_the_corner_of_a_large_sheet(tmp_path):
+    cells = np.full((1500, 1200), 5.0, "float32")
+    cells[1400:, 1100:] = -9999
+    mosaic = RasterMosaic.open([write(tmp_path / "large.tif", cells)])
+    assert [issue.code for issue in mosaic.notes] == ["raster_nodata_untagged"]
+    found = mosaic.zonal(boxes((1090, 1390, 1110, 1410), (0, 0, 1200, 1500)), CRS, ["lowest"])
+    assert found.values.tolist() == [[5.0], [5.0]]
+    assert found.pixels.tolist() == [400 - 100, 1200 * 1500 - 100 * 100]
+
+
+def test_bands_units_and_cell_sizes_are_noted(tmp_path):
+    write(tmp_path / "a.tif", np.ones((4, 4)))
+    path = write(tmp_path / "b.tif", np.ones((2, 2)), west=X + 4, cell=2.0)
+    with rasterio.open(path, "r+") as data:
+        data.units = ("ft",)
+    notes = RasterMosaic.open(tmp_path.glob("*.tif")).notes
+    assert [issue.code for issue in notes] == ["raster_unit", "raster_cell_sizes"]
+    assert notes[0].source == str(path)
