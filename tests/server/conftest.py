@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import anyio
-import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -67,6 +67,14 @@ class District:
     out: Path
     contents: Mapping[str, bytes]
     tileset: bytes
+
+    buildings = BUILDINGS
+    degrees = staticmethod(degrees)
+
+    @property
+    def tile(self) -> str:
+        """Key of the one content."""
+        return next(key for key in self.contents if key.endswith(".glb"))
 
     def publish(self, kind: str = "sqlite", encoder: str = "explicit", mark: str = "") -> District:
         """Publishes another release into the same directory."""
@@ -209,24 +217,54 @@ class Answer:
 
 
 def request(app: Application, path: str, method: str = "GET", **headers: str) -> Answer:
-    """One request that carries exactly the headers given; underscores in their names stand for dashes."""
+    """One request with exactly this raw path and these headers; underscores in their names stand for dashes.
 
-    async def run() -> Answer:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://server") as client:
-            client.headers.clear()
-            named = {name.replace("_", "-"): value for name, value in headers.items()}
-            sent = client.build_request(method, path, headers=named)
-            response = await client.send(sent, stream=True)
-            body = b"".join([block async for block in response.aiter_raw()])
-            merged: dict[str, str] = {}
-            for name, value in response.headers.multi_items():
-                merged[name] = f"{merged[name]}, {value}" if name in merged else value
-            return Answer(response.status_code, merged, body)
+    It makes the scope uvicorn would make: HTTP clients clean paths such as `/a/../b` before they send them.
+    """
+    target, _, query = path.partition("?")
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": unquote(target),
+        "raw_path": target.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()],
+        "server": ("server", 80),
+        "client": ("client", 1),
+    }
+    sent: list[Any] = []
 
-    return anyio.run(run)
+    received = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> Any:
+        """The empty body, then nothing: the client stays connected until it is cancelled."""
+        for message in received:
+            return message
+        return await anyio.sleep_forever()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    anyio.run(app, scope, receive, send)
+    start, *rest = sent
+    merged: dict[str, str] = {}
+    for name, value in start["headers"]:
+        text = value.decode("latin-1")
+        merged[name.decode()] = f"{merged[name.decode()]}, {text}" if name.decode() in merged else text
+    return Answer(start["status"], merged, b"".join(message.get("body", b"") for message in rest))
 
 
 @pytest.fixture
 def get(app: Application) -> Callable[..., Answer]:
     """`get(path, method="GET", **headers)` on the application over the district."""
     return lambda path, method="GET", **headers: request(app, path, method, **headers)
+
+
+@pytest.fixture
+def ask() -> Callable[..., Answer]:
+    """`ask(app, path, method="GET", **headers)` on any application."""
+    return request
