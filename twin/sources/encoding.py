@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,29 +174,56 @@ def _decodes(name: str, values: Iterable[tuple[bytes, bool]]) -> bool:
     return all(decode_value(value, name, cut) is not None for value, cut in values)
 
 
+def _share(name: str, values: list[tuple[bytes, bool]]) -> float:
+    return sum(decode_value(value, name, cut) is not None for value, cut in values) / len(values)
+
+
 def _plainly_utf8(values: list[tuple[bytes, bool]]) -> bool:
-    """True where the text is UTF-8 beyond chance: two bytes alone may as well be one character of GBK."""
+    """True where the text is UTF-8 beyond chance: the three characters 住宅楼 in GBK are valid UTF-8 too."""
     if not _decodes("utf-8", values):
         return False
-    beyond = [c for value, cut in values for c in decode_value(value, "utf-8", cut) or "" if not c.isascii()]
-    return len(beyond) >= 3 or any(ord(character) >= 0x800 for character in beyond)
+    votes = [_reads_naturally(decode_value(value, "utf-8", cut) or "") for value, cut in values]
+    return sum(votes) * 2 > len(votes)
+
+
+def _reads_naturally(text: str) -> bool:
+    """True for ideographs, letters beside ASCII ones, and words in one script; False for a jumble."""
+    if any(ord(character) >= 0x800 for character in text):
+        return True
+    padded = f" {text} "
+    around = zip(padded, padded[1:], padded[2:], strict=False)
+    if any(
+        not c.isascii() and any(n.isascii() and n.isalnum() for n in (before, after)) for before, c, after in around
+    ):
+        return True
+    beyond = [character for character in text if not character.isascii()]
+    scripts = {unicodedata.name(character, "?").split()[0] for character in beyond}
+    return len(beyond) >= 3 and len(scripts) == 1 and all(character.isalpha() for character in beyond)
 
 
 def judge(values: list[tuple[bytes, bool]]) -> EncodingGuess:
     """The likeliest encoding of some text values, from their bytes alone."""
-    if _decodes("utf-8", values):
-        return EncodingGuess("utf-8", "every value is valid UTF-8", _plainly_utf8(values))
-    scores = {name: _score(name, values) for name in _WEIGHTS if _decodes(name, values)}
-    if not scores:
-        damaged = {name: _score(name, values) for name in _WEIGHTS}
-        best = max(damaged, key=lambda name: damaged[name])
-        return EncodingGuess(best, f"no encoding decodes every value; {_TITLES[best]} decodes most", False)
+    if _plainly_utf8(values):
+        return EncodingGuess("utf-8", "every value is valid UTF-8", True)
+    readable = [pair for pair in values if decode_value(pair[0], "utf-8", pair[1]) is not None]
+    if len(readable) >= 0.9 * len(values) and _plainly_utf8(readable):
+        return EncodingGuess("utf-8", f"all but {len(values) - len(readable)} values are valid UTF-8", False)
+    # a damaged value or two must not hand the file to an encoding that decodes anything
+    scores = {name: _score(name, values) for name in _WEIGHTS if _share(name, values) >= 0.9}
     best = max(scores, key=lambda name: scores[name])
+    if scores[best] < 0.7 and _decodes("utf-8", values):
+        return EncodingGuess("utf-8", "every value is valid UTF-8, but there is little text to judge by", False)
+    if best == "gb18030" and scores.get("cp949", 0) >= 0.94 and _variety("cp949", values) >= 10:
+        best = "cp949"  # Chinese would have used the rows of GB 2312 behind the Korean syllables by now
     if scores[best] < 0.4 and "cp1252" in scores:
         return EncodingGuess("cp1252", "a few symbols only; taken as Western European in Windows-1252", False)
     return EncodingGuess(
         best, f"the text reads as {_TITLES[best]} ({min(scores[best], 1):.0%} common characters)", False
     )
+
+
+def _variety(name: str, values: Iterable[tuple[bytes, bool]]) -> int:
+    return len({c for value, cut in values for c in decode_value(value, name, cut) or "" if not c.isascii()})
 
 
 def _score(name: str, values: Iterable[tuple[bytes, bool]]) -> float:

@@ -168,8 +168,10 @@ def _judge(role: str, summary: FieldSummary, column: pa.ChunkedArray) -> Guess |
         return _judge_id(summary, column, hint)
     if role == "kind":
         return _judge_kind(summary, column, hint)
-    if hint == 0.0:
-        return None
+    return _judge_named(role, summary, column, hint) if hint else None
+
+
+def _judge_named(role: str, summary: FieldSummary, column: pa.ChunkedArray, hint: float) -> Guess | None:
     if role in ("height", "min_height", "ground", "roof"):
         return _judge_measure(role, summary, column, hint)
     if role == "storeys":
@@ -319,7 +321,7 @@ def duplicated(keys: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
     codes = text.dictionary_encode()
     indices = codes.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     counts = np.bincount(indices[indices >= 0], minlength=len(codes.dictionary) + 1)
-    return (indices >= 0) & (counts[indices] > 1)
+    return np.asarray((indices >= 0) & (counts[indices] > 1), dtype=np.bool_)
 
 
 def with_confidence(guess: Guess, factor: float, remark: str) -> Guess:

@@ -136,7 +136,8 @@ def _coordinates(inner: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
         kept = [name for name in ("x", "y", "z") if name in flat]
         return np.column_stack([flat[name].to_numpy(zero_copy_only=False) for name in kept])
     size = inner.type.list_size
-    return inner.flatten().to_numpy(zero_copy_only=False).reshape(-1, size)[:, : min(size, 3)]
+    interleaved = np.asarray(inner.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
+    return interleaved.reshape(-1, size)[:, : min(size, 3)]
 
 
 class reading:  # noqa: N801
@@ -234,7 +235,7 @@ def _resolve_crs(crs: str, metadata: dict[bytes, bytes]) -> str | None:
 
 
 def _is_binary(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def crs_text(crs: Any) -> str | None:

@@ -78,9 +78,9 @@ def finish(
 ) -> Decoded:
     """Drops Z and M (keeping the range of Z), joins patches, takes surfaces out of collections."""
     z_min, z_max = z_range(geometry)
-    has_z = shapely.has_z(geometry)
-    if has_z.any():
-        geometry = np.where(has_z, shapely.force_2d(geometry), geometry)
+    deep = shapely.has_z(geometry) | shapely.has_m(geometry)
+    if deep.any():
+        geometry = np.where(deep, shapely.force_2d(geometry), geometry)
     if patched is not None and len(patched):
         joined = [shapely.union_all(shapely.get_parts(geometry[row : row + 1])) for row in patched]
         geometry[patched] = np.array([*joined, None], dtype=object)[:-1]
@@ -155,7 +155,7 @@ def _skip_polygon(out: bytearray, at: int, code: int, order: str) -> int:
 
 
 def _from_wkb(values: Geometries) -> tuple[Geometries, dict[int, str]]:
-    wanted = np.not_equal(values, None)
+    wanted = np.not_equal(values, np.array(None, dtype=object)).astype(bool)
     try:
         geometry = shapely.from_wkb(values, on_invalid="ignore")
     except _REFUSALS:
