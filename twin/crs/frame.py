@@ -204,5 +204,5 @@ class EnuProjector:
         lon, lat = self.lonlat(x, y)
         point = self.frame.from_lonlat(lon, lat, np.zeros_like(lon))
         r = self.frame.rotation
-        normal = ellipsoid_normal(lon, lat) @ r
+        normal = np.einsum("ni,ij->nj", ellipsoid_normal(lon, lat), r)
         return np.hstack([point, normal])

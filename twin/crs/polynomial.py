@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 import numpy.typing as npt
+from numpy.polynomial import chebyshev
 
 FloatArray = npt.NDArray[np.float64]
 #: (x, y) → (n, 6): point and unit normal.
 ExactSurface = Callable[[FloatArray, FloatArray], FloatArray]
 
 _DEGREES = range(2, 11)
+_NODES = 2 * _DEGREES[-1]
 _CHECK_POINTS = 41
 _LANES = 512
 #: Bounds are widened by this share, so that a vertex on the edge (or a repair just beyond it) stays inside.
@@ -61,7 +63,7 @@ def fit_surface(
     check = _sample(exact, centre, half, check_u)
     if not np.isfinite(check[2]).all():
         return None
-    nodes_u = np.cos(np.pi * (np.arange(2 * _DEGREES[-1]) + 0.5) / (2 * _DEGREES[-1]))
+    nodes_u = np.cos(np.pi * (np.arange(_NODES) + 0.5) / _NODES)
     nodes = _sample(exact, centre, half, nodes_u)
     if not np.isfinite(nodes[2]).all():
         return None
@@ -105,13 +107,36 @@ def _fit(
     tolerance: float,
 ) -> tuple[FloatArray, float] | None:
     """Coefficients (3, terms) and residual of the lowest degree that passes, or None."""
+    spectrum = _spectrum(nodes[2][:, columns])
     for degree in _DEGREES:
-        solution = np.linalg.lstsq(_design(nodes[0], nodes[1], degree), nodes[2][:, columns], rcond=None)[0]
-        deviation = _design(check[0], check[1], degree) @ solution - check[2][:, columns]
+        solution = _monomials(spectrum, degree)
+        deviation = np.einsum("nt,tc->nc", _design(check[0], check[1], degree), solution) - check[2][:, columns]
         worst = float(np.sqrt((deviation**2).sum(axis=1)).max())
         if worst <= tolerance:
             return np.ascontiguousarray(solution.T), worst
     return None
+
+
+def _spectrum(values: FloatArray) -> FloatArray:
+    """Chebyshev coefficients (in v, in u, column) of values at the square grid of Chebyshev nodes.
+
+    Sums by einsum, not by a linear-algebra library, whose results change with its number of threads.
+    """
+    k = np.arange(_NODES)
+    basis = np.cos(np.outer(k, np.pi * (k + 0.5) / _NODES)) * (2 - (k[:, None] == 0)) / _NODES
+    grid = values.reshape(_NODES, _NODES, -1)
+    return np.asarray(np.einsum("jl,lic->jic", basis, np.einsum("ik,lkc->lic", basis, grid)), np.float64)
+
+
+def _monomials(spectrum: FloatArray, degree: int) -> FloatArray:
+    """Coefficients (terms, columns) in the order of `_powers` of the Chebyshev series cut at a total degree."""
+    order = np.arange(degree + 1)
+    cut = spectrum[: degree + 1, : degree + 1] * (order[:, None] + order <= degree)[..., None]
+    change = np.zeros((degree + 1, degree + 1))
+    for i in order:
+        change[i, : i + 1] = chebyshev.cheb2poly(np.eye(degree + 1)[i, : i + 1])
+    powers = np.einsum("jq,jpc->qpc", change, np.einsum("ip,jic->jpc", change, cut))
+    return np.stack([powers[j, i] for i, j in _powers(degree)])
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
