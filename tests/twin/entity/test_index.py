@@ -323,6 +323,13 @@ def test_files_that_are_no_index_are_refused(tmp_path: Path) -> None:
         EntityIndex.open(path)
 
 
+def test_warming_up_changes_no_answer(named: EntityIndex) -> None:
+    cold = [named.prefix("grand", 9), named.at_xy(0, 0), named.by_key("s", "a")]
+    again = EntityIndex.open(named.path)
+    again.warm()
+    assert [again.prefix("grand", 9), again.at_xy(0, 0), again.by_key("s", "a")] == cold
+
+
 def test_misuse_is_told(tmp_path: Path) -> None:
     EntityIndex.write(tmp_path / "e.arrow", table(source_key=["a"]))
     index = EntityIndex.open(tmp_path / "e.arrow")
