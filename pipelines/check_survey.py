@@ -254,7 +254,11 @@ def _read(file: Path, result: Survey, gathered: _Gathered) -> None:
     elif source.crs is not None and source.crs != result.crs:
         result.notes.append(f"{file.name} states another CRS than the sheets before it")
     result.notes += [f"{file.name}: {note}" for note in source.notes]
-    named = {"id": subject.id_field, **{f"rule {rule.from_}": rule.field for rule in subject.rules}}
+    named = {
+        "id": subject.id_field,
+        "storeys": subject.storeys_field,
+        **{f"rule {rule.from_}": rule.field for rule in subject.rules},
+    }
     for role, name in named.items():
         if name is not None and name not in source.fields.names:
             raise MisuseError(
@@ -338,7 +342,7 @@ def _columns(table: pa.Table, subject: Subject, gathered: _Gathered) -> None:
             metres = raw * rule.storey_height_m
         gathered.raw[number].append(raw)
         gathered.metres[number].append(metres)
-    if subject.storeys_field in table.column_names:
+    if subject.storeys_field is not None:
         gathered.storeys.append(counts(table.column(subject.storeys_field)))
     if subject.id_field is not None:
         gathered.ids.append(key_text(table.column(subject.id_field)))
@@ -361,7 +365,7 @@ def _heights(result: Survey, gathered: _Gathered) -> None:
         found |= usable
         result.heights.append(RuleResult(_label(rule), value[usable], int(missing.sum()), int(refused.sum())))
     storeys = _joined(gathered.storeys)
-    result.storeys = storeys[np.isfinite(storeys)]
+    result.storeys = storeys[np.isfinite(storeys) & surface[: len(storeys)]]
     result.with_height = int(found.sum())
     rows = np.concatenate(gathered.drawn_row) if gathered.drawn_row else np.zeros(0, np.int64)
     result.drawn = np.concatenate(gathered.drawn) if gathered.drawn else result.drawn

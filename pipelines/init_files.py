@@ -149,11 +149,12 @@ class RasterFacts:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Everything found in the files given."""
+    """Everything found in the files given; `named` are those the user named himself, not found in a folder."""
 
     tables: tuple[TableFacts, ...]
     rasters: tuple[RasterFacts, ...]
     unreadable: tuple[tuple[Path, str], ...] = ()
+    named: frozenset[Path] = frozenset()
 
 
 def look(files: Sequence[Path], encoding: str | None = None, table: str | None = None) -> Look:
@@ -171,7 +172,8 @@ def look(files: Sequence[Path], encoding: str | None = None, table: str | None =
     tables: list[TableFacts] = []
     rasters: list[RasterFacts] = []
     unreadable: list[tuple[Path, str]] = []
-    for file, named in _expand(files):
+    expanded = _expand(files)
+    for file, named in expanded:
         try:
             if file.suffix.lower() in RASTER_SUFFIXES:
                 rasters.append(raster_facts(file))
@@ -181,7 +183,8 @@ def look(files: Sequence[Path], encoding: str | None = None, table: str | None =
             if named:
                 raise
             unreadable.append((file, error.what))
-    return Look(tuple(tables), tuple(_by_contrast(rasters)), tuple(unreadable))
+    named_files = frozenset(file for file, named in expanded if named)
+    return Look(tuple(tables), tuple(_by_contrast(rasters)), tuple(unreadable), named_files)
 
 
 def _expand(files: Sequence[Path]) -> list[tuple[Path, bool]]:

@@ -13,6 +13,8 @@ from pipelines.init_text import Blank, Entry, Literally, Section
 from pipelines.project_keys import KEYS
 from twin.errors import MisuseError
 
+_SOME = 10  # fewer polygons than this are a mask or a border rather than a base map
+
 _BUILDING = re.compile(
     r"build|bldg|footprint|house|structure|建筑|房屋|楼|jmd|jzw|fwm|resa|geb(ae|ä)ude|bygg|b(a|â)ti|edific|pand|建物"
     r"|multipolygon",
@@ -84,6 +86,11 @@ def choose_tables(found: Look) -> tuple[list[TableFacts], list[tuple[str, str]]]
             next_step="name a file with building footprints; a raster alone is not enough",
         )
     likely = [table for table in surfaces if _like_buildings(table)]
+    if likely:  # what the user named himself counts, unless it is a mere outline
+        meant = found.named
+        likely += [
+            t for t in surfaces if t not in likely and t.path in meant and t.siblings == 1 and t.surfaces >= _SOME
+        ]
     if likely and len(likely) < len(surfaces):
         unused += [
             (t.label, "nothing in it looks like buildings, other tables do") for t in surfaces if t not in likely

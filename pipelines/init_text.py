@@ -115,7 +115,9 @@ def _lines(entry: Entry) -> list[str]:
     remark = _one_line("; ".join(part for part in (remark, entry.note) if part))
     if not entry.key:
         return [f"# {remark}"]
-    text = f"{'# ' if entry.off else ''}{entry.key} = {toml_value(entry.value)}"
+    text = f"{entry.key} = {toml_value(entry.value)}"
+    if entry.off:
+        text = "\n".join(f"# {line}" for line in text.split("\n"))
     if not remark:
         return [text]
     if len(text) + len(remark) + 5 <= _WIDTH and "\n" not in text:
