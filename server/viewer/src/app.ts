@@ -51,6 +51,7 @@ export class App {
   private readonly pointer: Pointer;
   private readonly hidden: Set<string>;
   private readonly properties: PropertyInfo[];
+  private readonly names: Map<string, string>;
   private readonly errors: string[] = [];
   private steady = 0;
 
@@ -64,6 +65,7 @@ export class App {
     const view = decodeView(location.hash);
     this.hidden = new Set(view.hidden);
     this.properties = uniqueProperties(release.layers);
+    this.names = new Map(release.layers.flatMap((layer) => layer.properties.map((p) => [p.id, p.name])));
     const map = h("div", { class: "map" });
     this.status = new StatusLine(words, release.verticalDatum);
     root.replaceChildren(map);
@@ -131,7 +133,7 @@ export class App {
     const { words } = this;
     return new Panel({
       words,
-      nameOf: (id) => this.properties.find((p) => p.id === id)?.name,
+      nameOf: (id) => this.names.get(id),
       fly: () => this.selection.fly(),
       share: () => void this.copy(this.address.link(), words.say("shared")),
       copy: (text) => void this.copy(text, words.say("copied")),

@@ -7,7 +7,7 @@ export interface Settings {
   screenSpaceError: number;
 }
 
-const SSE = { high: 6, low: 12 };
+const SSE = { high: 3, low: 8 };
 
 export function readSettings(query: string): Settings {
   const params = new URLSearchParams(query);

@@ -13,8 +13,9 @@ const ENOUGH = 1500;
 const PLAIN = "#5b7183";
 const NOT_FOR_COLOURING = new Set(["geid", "source_key", "name", "address", "parent"]);
 
-/** The properties worth offering: not identifiers and not free text. */
-export const colourable = (layer: LayerInfo): PropertyInfo[] => layer.properties.filter((p) => !NOT_FOR_COLOURING.has(p.id));
+/** The properties worth offering: no identifiers, no free text, nothing that is the same everywhere. */
+export const colourable = (layer: LayerInfo): PropertyInfo[] =>
+  layer.properties.filter((p) => !NOT_FOR_COLOURING.has(p.id) && (p.values === undefined || p.values.length > 1));
 
 export class Colouring {
   private property?: PropertyInfo;

@@ -11,6 +11,7 @@ import {
 } from "@cesium/engine";
 import { reducedMotion } from "../dom";
 import type { Entity } from "../model";
+import { frame, type FrameView } from "../framing";
 import type { CameraState } from "../urlstate";
 import type { Site } from "./site";
 import type { Stage } from "./stage";
@@ -18,6 +19,18 @@ import type { Stage } from "./stage";
 const OBLIQUE = CesiumMath.toRadians(-36);
 /** For walls much wider than high. */
 const FLAT = CesiumMath.toRadians(-29);
+
+/** What the page's bars and panels cover of the map, with a little air. */
+function panelInsets(): FrameView["inset"] {
+  const size = (selector: string): DOMRect | undefined => document.querySelector(selector)?.getBoundingClientRect();
+  const air = 14;
+  return {
+    left: (size(".side")?.right ?? 0) + air,
+    right: (size(".compass")?.width ?? 0) + 2 * air,
+    top: (size(".bar")?.bottom ?? 0) + air,
+    bottom: (size(".status")?.height ?? 0) + air,
+  };
+}
 
 /** The box of an entity as a sphere, however much of it the server said. */
 export function sphereOf(entity: Entity): BoundingSphere | undefined {
@@ -62,15 +75,14 @@ export class Flight {
   }
 
   home(animate = true): void {
+    const { clientWidth: width, clientHeight: height } = this.stage.canvas;
+    const wide = width > 2.2 * height;
     const frustum = this.camera.frustum;
-    const vertical = (frustum instanceof PerspectiveFrustum ? frustum.fovy : undefined) ?? 0.66;
-    const aspect = this.stage.canvas.clientWidth / Math.max(1, this.stage.canvas.clientHeight);
-    const half = Math.atan(Math.tan(vertical / 2) * Math.min(aspect, 1.25));
-    const wide = aspect > 2.2;
-    const range = (this.site.radius * (wide ? 0.66 : 0.78)) / Math.tan(half);
-    // Aimed a little south of the middle: what is near takes up more of the picture than what is far.
-    const aim = Matrix4.multiplyByPoint(this.site.enuToEcef, new Cartesian3(0, -0.16 * this.site.radius, 0), new Cartesian3());
-    this.to(new BoundingSphere(aim, this.site.radius), new HeadingPitchRange(0, wide ? FLAT : OBLIQUE, range), animate);
+    const fovy = (frustum instanceof PerspectiveFrustum ? frustum.fovy : undefined) ?? 0.66;
+    const pitch = wide ? FLAT : OBLIQUE;
+    const { east, north, range } = frame(this.site.box, { width, height, fovy, down: -pitch, inset: panelInsets() });
+    const aim = Matrix4.multiplyByPoint(this.site.enuToEcef, new Cartesian3(east, north, 0), new Cartesian3());
+    this.to(new BoundingSphere(aim, 1), new HeadingPitchRange(0, pitch, range), animate);
   }
 
   entity(entity: Entity, animate = true): boolean {

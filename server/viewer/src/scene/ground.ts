@@ -95,7 +95,7 @@ const GRID = `
     czm_material material = czm_getDefaultMaterial(m);
     vec2 p = m.st;
     vec2 outside = max(abs(p - box.xy) - box.zw, 0.0);
-    float inside = 1.0 - smoothstep(0.0, 0.6 * max(box.z, box.w), length(outside));
+    float inside = 1.0 - smoothstep(0.0, 0.35 * max(box.z, box.w), length(outside));
     vec3 colour = base.rgb * mix(0.82, 1.18, inside);
     float strength = 0.42 * grid(p, 100.0) + 0.8 * grid(p, 1000.0) + 0.16 * grid(p, 10.0);
     colour = mix(colour, line.rgb, min(strength, 1.0) * mix(0.45, 1.0, inside));
@@ -109,7 +109,7 @@ export class Ground {
   private readonly material: Material;
 
   constructor(scene: Scene, site: Site) {
-    const half = site.radius * Math.SQRT1_2;
+    const { east, north } = site.box;
     this.material = new Material({
       translucent: false,
       fabric: {
@@ -118,7 +118,7 @@ export class Ground {
           line: Color.fromCssColorString("#2b3c4c"),
           dark: Color.fromCssColorString(BACKGROUND),
           reach: site.radius * 5,
-          box: new Color(0, 0, half, half),
+          box: new Color(0, 0, east, north),
         },
         source: GRID,
       },

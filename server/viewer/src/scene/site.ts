@@ -1,7 +1,8 @@
 /** Where the district lies: its frame, its ground height and its size, from the layers' regions. */
 
-import { BoundingSphere, Cartesian2, Cartesian3, Cartographic, Ellipsoid, Math as CesiumMath, Matrix4, Transforms } from "@cesium/engine";
+import { Cartesian2, Cartesian3, Cartographic, Ellipsoid, Math as CesiumMath, Matrix4, Transforms } from "@cesium/engine";
 import type { Camera } from "@cesium/engine";
+import type { FrameBox } from "../framing";
 import type { Region } from "../model";
 
 export class Site {
@@ -32,8 +33,13 @@ export class Site {
     return Math.max(Cartesian3.distance(Cartesian3.fromDegrees(west, south), Cartesian3.fromDegrees(east, north)) / 2, 50);
   }
 
-  get sphere(): BoundingSphere {
-    return new BoundingSphere(this.centre, this.radius);
+  /** The region in metres about the centre. */
+  get box(): FrameBox {
+    const { west, south, east, north, low, high } = this.region;
+    const middle = (south + north) / 2;
+    const halfX = Cartesian3.distance(Cartesian3.fromDegrees(west, middle), Cartesian3.fromDegrees(east, middle)) / 2;
+    const halfY = Cartesian3.distance(Cartesian3.fromDegrees(west, south), Cartesian3.fromDegrees(west, north)) / 2;
+    return { west: -halfX, east: halfX, south: -halfY, north: halfY, top: Math.max(high - low, 1) };
   }
 
   /** The point of the ground under a window position (CSS pixels), or nothing above the horizon. */

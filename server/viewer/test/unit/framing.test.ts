@@ -1,0 +1,37 @@
+import { describe, expect, it } from "vitest";
+import { frame, project, type FrameBox, type FrameView } from "../../src/framing";
+
+const district: FrameBox = { west: -4900, south: -2400, east: 4900, north: 2400, top: 200 };
+const view = (width: number, height: number, left = 270): FrameView => ({
+  width,
+  height,
+  fovy: (38 * Math.PI) / 180,
+  down: (36 * Math.PI) / 180,
+  inset: { left, right: 60, top: 60, bottom: 40 },
+});
+
+describe("the whole district", () => {
+  const windows: [number, number][] = [[1280, 720], [3840, 1080], [390, 844], [800, 1600], [2560, 1440]];
+  const boxes: [string, FrameBox][] = [
+    ["a long district", district],
+    ["a tall thin one", { west: -200, south: -3000, east: 200, north: 3000, top: 80 }],
+    ["a single building", { west: 10, south: 10, east: 40, north: 30, top: 60 }],
+    ["one that is not about the origin", { west: 5000, south: 8000, east: 9000, north: 9000, top: 20 }],
+  ];
+  for (const [width, height] of windows)
+    it.each(boxes)(`of %s fits a window of ${width} × ${height} beside its panels, and fills one direction`, (_, box) => {
+      const window = view(width, height, width > 760 ? 270 : 10);
+      const seen = project(box, window, frame(box, window));
+      if (!seen) throw new Error("behind the camera");
+      const { inset } = window;
+      expect(seen.left).toBeGreaterThanOrEqual(inset.left - 1.5);
+      expect(seen.right).toBeLessThanOrEqual(width - inset.right + 1.5);
+      expect(seen.top).toBeGreaterThanOrEqual(inset.top - 1.5);
+      expect(seen.bottom).toBeLessThanOrEqual(height - inset.bottom + 1.5);
+      const filled = Math.max(
+        (seen.right - seen.left) / (width - inset.left - inset.right),
+        (seen.bottom - seen.top) / (height - inset.top - inset.bottom),
+      );
+      expect(filled).toBeGreaterThan(0.97);
+    });
+});
