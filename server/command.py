@@ -12,7 +12,7 @@ import uvicorn
 
 from server.app import Application, create_app
 from server.settings import Settings
-from twin.errors import MisuseError, TwinError
+from twin.errors import MisuseError
 
 _GRACE_SECONDS = 10
 _HIGHEST_PORT = 65535
@@ -129,12 +129,10 @@ def serve(  # noqa: PLR0917 (options of the command line)
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Serve the tiles, the entities and the viewer of a built district."""
+    settings = Settings(directory, host, port, metrics_port, public, base_path, tuple(cors or ()))
     try:
-        run(Settings(directory, host, port, metrics_port, public, base_path, tuple(cors or ())), browser)
-    except TwinError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
+        run(settings, browser)
+    except KeyboardInterrupt:  # uvicorn has shut down in order and passes the signal on
         typer.echo("Stopped.", err=True)
 
 

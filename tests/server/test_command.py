@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from server.command import address_of, listen, register
 from server.settings import Settings, clean_base_path, is_loopback, release_directory
-from twin.errors import MisuseError, ProjectError
+from twin.errors import MisuseError, ProjectError, TwinError
 
 PROGRAM = (
     "import typer; from server.command import register; app = typer.Typer(); "
@@ -86,38 +86,41 @@ def test_it_serves_on_a_free_port_says_which_and_stops_on_a_signal(district: Any
         assert process.stderr is not None and "Traceback" not in process.stderr.read()
 
 
-def run(*arguments: str) -> Any:
+def refusal(*arguments: str) -> TwinError:
+    """What `twin serve` raises; the rim of the command line turns it into text and an exit code."""
     app = typer.Typer()
     app.callback()(lambda: None)
     register(app)
-    return CliRunner().invoke(app, ["serve", *arguments])
+    error = CliRunner().invoke(app, ["serve", *arguments]).exception
+    assert isinstance(error, TwinError)
+    return error
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.org", "127.0.0.1.example.org"])
 def test_an_address_others_can_reach_is_refused(district: Any, host: str) -> None:
-    result = run("-C", str(district.out), "--host", host)
-    assert result.exit_code == 2
-    assert "--public" in result.stderr
+    error = refusal("-C", str(district.out), "--host", host)
+    assert error.exit_code == 2
+    assert "--public" in str(error)
 
 
 def test_nothing_built_yet_is_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "twin.toml").write_text('[project]\nname = "x"\n')
-    result = run("-C", str(tmp_path))
-    assert result.exit_code == 1
-    assert "nothing has been built yet" in result.stderr and "twin build" in result.stderr
+    error = refusal("-C", str(tmp_path))
+    assert error.exit_code == 1
+    assert "nothing has been built yet" in str(error) and "twin build" in str(error)
 
 
 def test_a_folder_that_is_no_project_is_misuse(tmp_path: Path) -> None:
-    result = run("-C", str(tmp_path))
-    assert result.exit_code == 2
-    assert "twin.toml" in result.stderr
+    error = refusal("-C", str(tmp_path))
+    assert error.exit_code == 2
+    assert "twin.toml" in str(error)
 
 
 def test_a_port_in_use_is_told(district: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        result = run("-C", str(district.out), "--port", str(taken.getsockname()[1]))
-    assert result.exit_code == 2
-    assert "--port" in result.stderr
+        error = refusal("-C", str(district.out), "--port", str(taken.getsockname()[1]))
+    assert error.exit_code == 2
+    assert "--port" in str(error)
 
 
 def test_port_zero_gives_a_free_port() -> None:

@@ -43,8 +43,8 @@ def test_the_docs_name_every_query_parameter(get: Any) -> None:
     for path, operations in get("/api").json()["paths"].items():
         section = text.split(f"### `GET {path}`")[1].split("\n### ")[0]
         for parameter in operations["get"].get("parameters", ()):
-            named = f"`{parameter['name']}`" in section or f"{{{parameter['name']}}}" in path
-                assert named, (path, parameter["name"])
+            if parameter["in"] == "query":
+                assert f"`{parameter['name']}`" in section, (path, parameter["name"])
 
 
 def test_the_docs_name_every_problem_code() -> None:
