@@ -13,7 +13,7 @@ from numba import njit
 _PAIRS = np.array([0, 0x76, 0x87, 0x56, 0x67, 0x78, 0xA9, 0x86, 0x65, 0x89, 0x68, 0x98, 0x01, 0x69, 0, 0], np.uint8)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _find_edge(edges, a, b, c, at):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     for i in range(16):
         row = (at - 1 - i) & 15
@@ -28,7 +28,7 @@ def _find_edge(edges, a, b, c, at):  # type: ignore[no-untyped-def]  # pragma: n
     return -1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _find_vertex(recent, vertex, at):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     for i in range(16):
         if recent[(at - 1 - i) & 15] == vertex:
@@ -36,20 +36,20 @@ def _find_vertex(recent, vertex, at):  # type: ignore[no-untyped-def]  # pragma:
     return -1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _push_edge(edges, a, b, at):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     edges[at, 0] = a
     edges[at, 1] = b
     return (at + 1) & 15
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _push_vertex(recent, vertex, at):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     recent[at] = vertex
     return (at + 1) & 15
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _write_index(out, at, index, last):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """Zigzag difference to the last explicit index, 7 bits a byte, low bits first."""
     delta = index - last
@@ -62,7 +62,7 @@ def _write_index(out, at, index, last):  # type: ignore[no-untyped-def]  # pragm
     return at + 1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def encode_indices(flat, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """Encodes `flat`, uint32 (3 m,), into `out`; gives the number of bytes."""
     edges = np.full((16, 2), -1, np.int64)
@@ -167,7 +167,7 @@ def encode_indices(flat, out):  # type: ignore[no-untyped-def]  # pragma: no cov
     return data + 16
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _read_index(data, at, end, last):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     rest = np.int64(0)
     shift = np.int64(0)
@@ -183,7 +183,7 @@ def _read_index(data, at, end, last):  # type: ignore[no-untyped-def]  # pragma:
     return last + ((rest >> 1) ^ -(rest & 1)), at
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def decode_indices(data, out):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """Decodes into `out`, uint32 (3 m,); False if the stream is damaged."""
     edges = np.full((16, 2), -1, np.int64)

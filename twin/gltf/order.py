@@ -28,7 +28,7 @@ def repeating_order(cells: NDArray[Any], feature: NDArray[np.uint32]) -> NDArray
     return np.asarray(_emit(column, rank, copies))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _columns(cells, feature):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """Number of the corner each vertex is a copy of, in order of first appearance; which copy; copies of each corner.
 
@@ -63,7 +63,7 @@ def _columns(cells, feature):  # type: ignore[no-untyped-def]  # pragma: no cove
     return column, rank, copies[:found]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _emit(column, rank, copies):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """Runs of 256 corners with the same number of copies, copy by copy; what fills no run comes last."""
     count = len(column)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from twin.errors import StoreError
 from twin.gltf import meshopt
+
+# The first example of a test may pay for a compilation, and the machine may be busy.
+settings.register_profile("calm", deadline=None)
+settings.load_profile("calm")
 
 vertex_arrays = st.tuples(st.integers(0, 600), st.integers(1, 64)).flatmap(
     lambda shape: hnp.arrays(np.uint8, (shape[0], shape[1] * 4), elements=st.integers(0, 255), fill=st.integers(0, 255))

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin.errors import MisuseError
@@ -24,6 +24,10 @@ from twin.metadata.schema import (
     schema_from_json,
 )
 from twin.metadata.table import decode_table, encode_table
+
+# The first example of a test may pay for a compilation, and the machine may be busy.
+settings.register_profile("calm", deadline=None)
+settings.load_profile("calm")
 
 
 def encoded(table: pa.Table, enums=None, names=None):

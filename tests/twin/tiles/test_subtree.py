@@ -6,12 +6,16 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from twin.errors import MisuseError, StoreError
 from twin.tiles.subtree import Subtree, decode, encode, level_offset, morton, tile_bit
+
+# The first example of a test may pay for a compilation, and the machine may be busy.
+settings.register_profile("calm", deadline=None)
+settings.load_profile("calm")
 
 #: (x, y, level, Morton code, bit in the subtree).
 MORTON = [
