@@ -19,14 +19,14 @@ from twin.sources.vector import ReadOptions, VectorSource, open_source
 pytestmark = pytest.mark.real
 
 SUFFIXES = frozenset(
-    {".shp", ".dbf", ".gpkg", ".geojson", ".json", ".fgb", ".parquet", ".gml", ".pbf", ".osm", ".sqlite", ".kml", ".kmz",
-     ".csv", ".gz", ".zip"}
+    {".shp", ".dbf", ".gpkg", ".geojson", ".json", ".fgb", ".parquet", ".gml", ".pbf", ".osm", ".sqlite", ".kml",
+     ".kmz", ".csv", ".gz", ".zip"}
 )  # fmt: skip
 FOLDERS = [
     "footprints", "terrain/goteborg_dsm_dem", "lidar/delft_3dfier_west/bgt", "shanghai", "street_assets",
     "messy/mapshaper_shapefiles/dbf", "messy/mapshaper_shapefiles/features", "messy/mapshaper_shapefiles/geojson",
-    "messy/mapshaper_shapefiles/geopackage", "messy/mapshaper_shapefiles/geoparquet", "messy/mapshaper_shapefiles/issues",
-    "messy/mapshaper_shapefiles", "messy/pyogrio_fixtures",
+    "messy/mapshaper_shapefiles/geopackage", "messy/mapshaper_shapefiles/geoparquet",
+    "messy/mapshaper_shapefiles/issues", "messy/mapshaper_shapefiles", "messy/pyogrio_fixtures",
 ]  # fmt: skip
 KOREA = "footprints/korea_namyangju_4formats"
 

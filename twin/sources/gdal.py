@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from twin.sources import dbf, wkb
 from twin.sources.container import Located, locate
 from twin.sources.encoding import EncodingGuess, beside, check_encoding, detect_encoding
-from twin.sources.layer import Layer, choose_columns, describe, proper_names, quiet, reading
+from twin.sources.layer import Layer, choose_columns, describe, proper_names, quiet, quoted, reading
 from twin.sources.text import Decoder, decode_table
 from twin.sources.vector import ReadOptions, SourceBlock, VectorSource, block_from_wkb
 
@@ -64,18 +64,19 @@ class GdalReader:
         limits: dict[str, Any] = {"where": self.where, "skip_features": start, "max_features": count}
         if self.fid_first is not None:
             first = self.fid_first + start
-            limits = {"where": f'"{self.fid_column}" >= {first} AND "{self.fid_column}" < {first + count}'}
-        with reading(self.file), quiet():
+            column = quoted(self.fid_column or "fid")
+            limits = {"where": f"{column} >= {first} AND {column} < {first + count}"}
+        notes: list[str] = []
+        with reading(self.file), quiet(notes):
             _, table = pyogrio.raw.read_arrow(self.path, **self._request(), **limits)
-        return self._block(start, table)
+        return self._block(start, table, notes)
 
     def blocks(self, size: int) -> Iterator[SourceBlock]:
         """See `vector.Reader`."""
         start = 0
-        with reading(self.file):
-            for table in self._batches(size):
-                yield self._block(start, table)
-                start += table.num_rows
+        for table, notes in self._batches(size):
+            yield self._block(start, table, notes)
+            start += table.num_rows
 
     def column(self, name: str) -> pa.ChunkedArray:
         """See `vector.Reader`."""
@@ -95,26 +96,28 @@ class GdalReader:
             **dict(self.extra),
         }
 
-    def _batches(self, size: int) -> Iterator[pa.Table]:
-        with quiet():
+    def _batches(self, size: int) -> Iterator[tuple[pa.Table, list[str]]]:
+        notes: list[str] = []
+        with reading(self.file), quiet(notes):
             stream = pyogrio.raw.open_arrow(
                 self.path, batch_size=size, use_pyarrow=True, where=self.where, **self._request()
             )
             _, reader = stream.__enter__()
         try:
-            while (batch := _next(reader)) is not None:
+            while (batch := _next(reader, self.file, notes)) is not None:
                 if batch.num_rows:
-                    yield pa.Table.from_batches([batch])
+                    yield pa.Table.from_batches([batch]), notes
+                    notes = []
         finally:
             stream.__exit__(None, None, None)
 
-    def _block(self, start: int, table: pa.Table) -> SourceBlock:
+    def _block(self, start: int, table: pa.Table, notes: list[str]) -> SourceBlock:
         attributes, column = split_geometry(table, self.geometry_name)
         attributes, reasons = decode_table(self._named(attributes), self.decoder)
         if column is None:
-            return block_from_wkb(start, attributes, no_geometry(table.num_rows), reasons)
+            return block_from_wkb(start, attributes, no_geometry(table.num_rows), reasons, notes)
         decoded = wkb.decode(column, lambda rows: self._linear(start, rows))
-        return block_from_wkb(start, attributes, decoded, reasons)
+        return block_from_wkb(start, attributes, decoded, reasons, notes)
 
     def _named(self, attributes: pa.Table) -> pa.Table:
         """The attributes asked for under their proper names; GDAL gives them in its own order."""
@@ -134,8 +137,8 @@ class GdalReader:
         return [geometry[row - first] for row in rows]
 
 
-def _next(reader: Any) -> pa.RecordBatch | None:
-    with quiet():
+def _next(reader: Any, file: Path, notes: list[str]) -> pa.RecordBatch | None:
+    with reading(file), quiet(notes):
         return next(reader, None)
 
 

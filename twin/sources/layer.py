@@ -172,17 +172,24 @@ def _row_ids(
     """The row id column of a GeoPackage, or the integer ids that GeoJSON features carry beside their properties."""
     count = int(info["features"])
     if info["driver"] == "GPKG" and info["fid_column"] and count:
-        column = info["fid_column"]
-        query = f'SELECT min("{column}") AS low, max("{column}") AS high FROM "{info["layer_name"]}"'  # noqa: S608
+        column = str(info["fid_column"])
+        query = f"SELECT min({quoted(column)}) AS low, max({quoted(column)}) AS high FROM {quoted(info['layer_name'])}"  # noqa: S608
         with reading(path), quiet():
             _, found = pyogrio.raw.read_arrow(located.name, sql=query)
         low, high = found.column("low")[0].as_py(), found.column("high")[0].as_py()
-        return column, low if high - low + 1 == count else None
+        whole = isinstance(low, int) and isinstance(high, int) and high - low + 1 == count
+        return column, low if whole else None
     if probe is not None and "id" not in list(info["fields"]):
         ids = probe.column(0).to_numpy()
         if not np.array_equal(ids, np.arange(len(ids))):
             return str(probe.schema.names[0]), None
     return None, None
+
+
+def quoted(name: str) -> str:
+    """A name as SQL and OGR filters take it."""
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
 
 
 def _stated_crs(path: Path, located: Located, info: dict[str, Any], notes: list[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -164,11 +164,15 @@ def open_source(path: Path | str, options: ReadOptions | None = None) -> VectorS
 
 
 def block_from_wkb(
-    first_row: int, attributes: pa.Table, decoded: wkb.Decoded, reasons: Mapping[int, str] | None = None
+    first_row: int,
+    attributes: pa.Table,
+    decoded: wkb.Decoded,
+    reasons: Mapping[int, str] | None = None,
+    remarks: Sequence[str] = (),
 ) -> SourceBlock:
     """Puts attributes and decoded geometry together."""
     found = {**(reasons or {}), **decoded.reasons}
-    notes = []
+    notes = list(dict.fromkeys(remarks))
     if decoded.curved:
         notes.append(f"{decoded.curved} curved geometries were turned into straight segments")
     if decoded.patched:

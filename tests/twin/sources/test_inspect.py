@@ -34,12 +34,15 @@ IDS = [f"310105{i:06d}" for i in range(COUNT)]
     ("role", "field", "values"),
     [
         ("id", "BSM", IDS), ("id", "编号", IDS), ("id", "OBJECTID", range(1, COUNT + 1)),
-        ("height", "建筑高度", HEIGHTS), ("height", "JZGD", HEIGHTS), ("height", "measuredHeight", HEIGHTS), ("height", "H", HEIGHTS),
+        ("height", "建筑高度", HEIGHTS), ("height", "JZGD", HEIGHTS), ("height", "measuredHeight", HEIGHTS),
+        ("height", "H", HEIGHTS),
         ("height", "hgt", [str(round(h, 1)) for h in HEIGHTS]), ("storeys", "层数", np.arange(COUNT) % 30 + 1),
         ("storeys", "FWCS", np.arange(COUNT) % 30 + 1), ("storeys", "storeysAboveGround", np.arange(COUNT) % 9 + 1),
         ("name", "名称", [f"楼{i}" for i in range(COUNT)]), ("address", "地址", [f"路{i}号" for i in range(COUNT)]),
-        ("class", "用途", ["住宅", "办公"] * 20), ("class", "JZYT", np.arange(COUNT) % 5), ("min_height", "min_height", HEIGHTS / 10),
-        ("ground", "地面高程", 4 + HEIGHTS / 100), ("roof", "roof_elev", 4 + HEIGHTS), ("kind", "kind", ["building", "building_part"] * 20),
+        ("class", "用途", ["住宅", "办公"] * 20), ("class", "JZYT", np.arange(COUNT) % 5),
+        ("min_height", "min_height", HEIGHTS / 10),
+        ("ground", "地面高程", 4 + HEIGHTS / 100), ("roof", "roof_elev", 4 + HEIGHTS),
+        ("kind", "kind", ["building", "building_part"] * 20),
     ],
 )  # fmt: skip
 def test_a_field_is_known_by_name_and_values(tmp_path: Path, role: str, field: str, values: Any) -> None:

@@ -34,8 +34,10 @@ def extract(tmp_path: Path) -> Path:
     node = f'<node id="9" lat="31.1" lon="121.1" version="1">{marks({"building": "entrance"})}</node>'
     outer, inner = [1, 2, 3, 4, 1], [5, 6, 7, 8, 5]
     relation = (
-        '<relation id="30" version="1"><member type="way" ref="20" role="outer"/><member type="way" ref="21" role="inner"/>'
-        f"{marks({'type': 'multipolygon', 'building': 'school', 'building__levels': '4', 'height': '40 ft'})}</relation>"
+        '<relation id="30" version="1">'
+        '<member type="way" ref="20" role="outer"/><member type="way" ref="21" role="inner"/>'
+        + marks({"type": "multipolygon", "building": "school", "building__levels": "4", "height": "40 ft"})
+        + "</relation>"
     )
     path = tmp_path / "a.osm"
     path.write_text(

@@ -315,7 +315,8 @@ def test_curves_become_straight_segments(tmp_path: Path) -> None:
 def test_pyogrio_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.geojson"
     path.write_text(collection().replace("[120.5, 30.5], [120, 30]", "[120.5, 30.5], [120, 31]"))
-    list(open_source(path).blocks())
+    blocks = list(open_source(path).blocks())
+    assert any("Non closed ring" in note for block in blocks for note in block.notes)
     out, err = capfd.readouterr()
     assert (out, err) == ("", "")
     assert pyogrio.__version__
