@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from server.context import Context, refuse_unknown_parameters
 from server.cors import Cors
@@ -217,6 +217,3 @@ def create_app(settings: Settings) -> Application:
         TwinError: `root` is no project or release directory, nothing has been built, or the release is damaged.
     """
     return Application(settings)
-
-
-__all__ = ["ASGIApp", "Application", "create_app"]
