@@ -28,7 +28,7 @@ def check(
         typer.Argument(metavar="[FILE...]", help="Files to look at; without any, the project is read."),
     ] = None,
     project_dir: Annotated[
-        Path, typer.Option("--project", "-C", metavar="DIR", help="Folder of twin.toml, or the file itself.")
+        Path, typer.Option("-C", "--directory", metavar="DIR", help="Folder of twin.toml, or the file itself.")
     ] = Path(),
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="HTML", help="Where to write the report.")
