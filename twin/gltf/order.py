@@ -17,14 +17,13 @@ def repeating_order(cells: NDArray[Any], feature: NDArray[np.uint32]) -> NDArray
     first, byte for byte, and within the window of gzip. Halves the compressed size of positions.
 
     Args:
-        cells: (n, 3) integers or floats; vertices with equal rows and features count as copies.
+        cells: (n, 3) integers of any width; vertices with equal rows and features count as copies.
         feature: uint32 (n,).
 
     Returns:
         int64 (n,), a permutation; the same input gives the same one.
     """
-    words = np.ascontiguousarray(cells.astype(np.int64))
-    column, rank, copies = _columns(words, feature)
+    column, rank, copies = _columns(np.ascontiguousarray(cells), feature)
     return np.asarray(_emit(column, rank, copies))
 
 
