@@ -280,7 +280,9 @@ def _feature_ids(mesh: MeshBatch) -> list[dict[str, Any]]:
 
 
 def _distinct(values: NDArray[Any]) -> int:
-    return int(np.count_nonzero(np.bincount(values)))
+    seen = np.zeros(int(values.max()) + 1, bool)
+    seen[values] = True
+    return int(np.count_nonzero(seen))
 
 
 def _surface_class(schema: Schema) -> str:
