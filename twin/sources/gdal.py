@@ -73,6 +73,9 @@ class GdalReader:
 
     def blocks(self, size: int) -> Iterator[SourceBlock]:
         """See `vector.Reader`."""
+        if self.fid_first is not None:  # ranges of row ids are the faster way through a GeoPackage
+            yield from (self.read(start, size) for start in range(0, self.count, size))
+            return
         start = 0
         for table, notes in self._batches(size):
             yield self._block(start, table, notes)
