@@ -45,20 +45,28 @@ CORE = pa.schema(
 )
 
 
-def kept_fields(source: Source, fields: pa.Schema) -> list[str]:
-    """Source fields that ride along as attributes, without those that already stand in a column of their own."""
+def kept_fields(source: Source, fields: pa.Schema, row_id: str | None) -> list[str]:
+    """Source fields that ride along as attributes, without those that already stand in a column of their own.
+
+    Args:
+        source: Says what to keep.
+        fields: Fields of one of its files.
+        row_id: Field that is the row number of the file format, no attribute of the thing; kept only if named.
+    """
     own = {source.fields.id, source.fields.name, source.fields.address}
+    if row_id is not None and row_id not in source.fields.keep:
+        own.add(row_id)
     wanted = (
         fields.names if "*" in source.fields.keep else [name for name in fields.names if name in source.fields.keep]
     )
     return [name for name in wanted if name not in own]
 
 
-def attribute_schema(sources: Iterable[tuple[Source, pa.Schema]]) -> pa.Schema:
+def attribute_schema(sources: Iterable[tuple[Source, pa.Schema, str | None]]) -> pa.Schema:
     """One type for every attribute of a layer: the widest its sources use, text where they do not agree."""
     types: dict[str, pa.DataType] = {}
-    for source, fields in sources:
-        for name in kept_fields(source, fields):
+    for source, fields, row_id in sources:
+        for name in kept_fields(source, fields, row_id):
             types[name] = _wider(types.get(name), _plain(fields.field(name).type))
     return pa.schema([(ATTRIBUTE + name, kind) for name, kind in sorted(types.items())])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -122,7 +122,7 @@ def _write(path: Path, block: SourceBlock, context: IngestContext) -> tuple[str,
         return ()
     pieces = _pieces(block, context.source.multipart == "explode")
     surfaces, notes = _reproject(pieces.geometry, context)
-    cleaned = clean(surfaces, clean_options(context.layer))
+    cleaned = clean(surfaces, _block_options(context))
     attributes = block.attributes.take(pa.array(pieces.row)) if pieces.exploded else block.attributes
     found = _heights(attributes, block, pieces.row, cleaned.footprints, context)
     reasons = _reasons(block, pieces, cleaned, found)
@@ -195,6 +195,12 @@ def _plausible(crs: Crs, xy: NDArray[np.float64], context: IngestContext) -> tup
 def clean_options(layer: Layer) -> CleanOptions:
     """What the layer counts as a footprint."""
     return CleanOptions(layer.min_area_m2, layer.repair_max_area_change)
+
+
+def _block_options(context: IngestContext) -> CleanOptions:
+    """As `clean_options`, but a piece of a building cut at a sheet border may be as small as it likes."""
+    options = clean_options(context.layer)
+    return replace(options, min_area_m2=0.0) if context.source.duplicates == "union" else options
 
 
 def _heights(

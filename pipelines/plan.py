@@ -148,7 +148,7 @@ def make_plan(project: Project, key: str | None = None) -> BuildPlan:
     _check_fields(project, files)
     attributes = {
         layer: attribute_schema(
-            (project.sources[file.source], file.opened.fields)
+            (project.sources[file.source], file.opened.fields, file.opened.fid_column)
             for file in files
             if project.sources[file.source].layer == layer
         )

@@ -56,6 +56,9 @@ def resolve(candidates: Candidates, contexts: dict[int, IngestContext]) -> Resol
     dropped = np.zeros(len(candidates), dtype=bool)
     for number, context in sorted(contexts.items()):
         candidates = _duplicates(candidates, number, context, piece_of, dropped)
+        small = (candidates.source == number) & (candidates.number["area_m2"] < context.layer.min_area_m2)
+        candidates.reasons[small & ~dropped & candidates.standing()] |= bit("geometry_degenerate")
+        dropped |= small
     parent = _parents(candidates, dropped)
     outlines = np.unique(parent[parent >= 0])
     candidates.reasons[outlines] |= bit("outline_of_parts")

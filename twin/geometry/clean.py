@@ -103,8 +103,8 @@ def _refusals(geometry: Geometries) -> NDArray[np.object_]:
 
 
 def _repair(surfaces: Geometries, options: CleanOptions) -> Geometries:
-    """Valid surfaces that cover what either side of a self-crossing ring encloses."""
-    valid = shapely.make_valid(surfaces, method="linework")
+    """Valid surfaces; the structure method keeps what overlapping rings cover, where even-odd would punch holes."""
+    valid = shapely.make_valid(surfaces, method="structure", keep_collapsed=False)
     polygons = _polygons_only(valid)
     return np.where(shapely.area(polygons) >= options.min_area_m2, polygons, None)
 
