@@ -17,7 +17,7 @@ from pipelines.check_svg import Bounds, district_map, histogram, invalid_picture
 from pipelines.init_files import FieldFacts, shown_name
 from twin.crs.reference import horizontal, parse_crs
 from twin.crs.suggest import geographic_bounds
-from twin.errors import CrsError
+from twin.errors import CrsError, SourceError
 from twin.report import Issue, Severity
 from twin.sources.raster import RasterMosaic
 
@@ -276,7 +276,7 @@ def _raster_boxes(survey: Survey) -> list[tuple[str, Bounds]]:
         try:
             mosaic = RasterMosaic.open(list(use.paths), use.crs)
             box = geographic_bounds(parse_crs(mosaic.crs), mosaic.bounds)
-        except CrsError:
+        except (CrsError, SourceError):  # told among the findings
             continue
         if box is not None:
             boxes.append((use.kind, box))

@@ -278,7 +278,8 @@ def _block(block: SourceBlock, result: Survey, gathered: _Gathered, step: int) -
     result.read += len(shapes)
     result.reasons.update(block.reasons.values())
     missing, empty = shapely.is_missing(shapes), shapely.is_empty(shapes)
-    known = np.fromiter((row in block.reasons for row in range(len(shapes))), bool, len(shapes))
+    known = np.zeros(len(shapes), bool)
+    known[list(block.reasons)] = True
     result.reasons["geometry_missing"] += int((missing & ~known).sum())
     result.reasons["geometry_empty"] += int((empty & ~missing).sum())
     kind = shapely.get_type_id(shapes)

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.init_files import Look, TableFacts, overlap, shown_name
-from pipelines.init_source import Answers, Situation, covers, source_crs, source_sections, working_crs, written_path
+from pipelines.init_source import (
+    Answers,
+    Situation,
+    covers,
+    shared_ids,
+    source_crs,
+    source_sections,
+    working_crs,
+    written_path,
+)
 from pipelines.init_text import Blank, Entry, Literally, Section
 from pipelines.project_keys import KEYS
 from twin.errors import MisuseError
@@ -51,7 +60,7 @@ def draft(found: Look, answers: Answers, folder: Path) -> Draft:
     unused += copies
     unused += [(item.path.name, item.why) for item in found.rasters if item.role == "unused"]
     unused += [(path.name, why) for path, why in found.unreadable]
-    groups = group_sheets(used)
+    groups = [part for group in group_sheets(used) for part in _unless_numbered_anew(group)]
     lacking = any(group[0].crs is None for group in groups)
     situation = Situation(found.rasters, answers, folder)
     crs = {group[0].label: source_crs(group[0], situation, lacking=lacking) for group in groups}
@@ -142,6 +151,12 @@ def group_sheets(tables: Sequence[TableFacts]) -> list[list[TableFacts]]:
         same = (names, shown_name(table.crs), table.path.suffix.lower(), inside) if names else (table.path, inside)
         groups.setdefault(same, []).append(table)
     return list(groups.values())
+
+
+def _unless_numbered_anew(group: list[TableFacts]) -> list[list[TableFacts]]:
+    """Sheets whose ids start anew in each are datasets of their own: an id means a building only within its sheet."""
+    fewest = min(table.count for table in group)
+    return [[table] for table in group] if fewest and shared_ids(group) > 0.5 * fewest else [group]
 
 
 def _names(groups: Sequence[Sequence[TableFacts]], folder: Path) -> list[str]:

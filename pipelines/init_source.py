@@ -7,12 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from pipelines.init_files import RasterFacts, Role, TableFacts, overlap
 from pipelines.init_text import Blank, Entry, Section
 from pipelines.project_model import METRES_PER_UNIT
-from twin.crs.reference import Crs, parse_crs
+from twin.crs.reference import Crs, check_plausible, parse_crs
 from twin.crs.suggest import Suggestion, geographic_bounds, in_china, suggest_working_crs
 from twin.errors import CrsError, MisuseError
+from twin.report import Severity
+from twin.sources.keys import key_text
+from twin.sources.vector import ReadOptions, open_source
 
 _STOREY_M = 3.0
 
@@ -76,7 +81,7 @@ def source_crs(table: TableFacts, situation: Situation, *, lacking: bool) -> Sou
         except CrsError as error:
             blank = Blank(f"the CRS of {table.path.name}; what the file states cannot be used: {error.what}")
             return SourceCrs(None, Entry("crs", blank))
-        note = f"stated by the file{_china_caution(crs, table)}"
+        note = f"stated by the file{_china_caution(crs, table)}{_misfit(crs, table)}"
         return SourceCrs(crs, Entry("crs", crs.name, note, off=True))
     return SourceCrs(None, Entry("crs", Blank(_ask_crs(table))))
 
@@ -89,10 +94,16 @@ def _given_crs(table: TableFacts, text: str, folder: Path) -> SourceCrs:
             crs, Entry("crs_file", written_path(file, folder), "definition of the coordinates; never logged")
         )
     crs = parse_crs(text)
-    note = (
-        f"overrides the file, which states {table.crs_name}" if table.crs else "given with --crs; the file states none"
-    )
-    return SourceCrs(crs, Entry("crs", text, note))
+    stated = f"the file states {table.crs_name}" if table.crs else "the file states none"
+    return SourceCrs(crs, Entry("crs", text, f"given with --crs; {stated}{_misfit(crs, table)}"))
+
+
+def _misfit(crs: Crs, table: TableFacts) -> str:
+    """What speaks against a CRS, loudly; empty where the coordinates fit it."""
+    if table.bounds is None:
+        return ""
+    found = [issue for issue in check_plausible(crs, table.bounds) if issue.severity is Severity.ERROR]
+    return "".join(f"; !!! {issue.text}: {issue.next_step}" for issue in found)
 
 
 def _china_caution(crs: Crs, table: TableFacts) -> str:
@@ -175,7 +186,7 @@ def source_sections(group: Sequence[TableFacts], name: str, crs: SourceCrs, situ
     ]
     if first.siblings > 1:
         entries.append(Entry("table", first.table, guess=f"one of {first.siblings} tables; {first.surfaces} polygons"))
-    entries += [crs.entry, *_encoding(first, answers), *_policies(group)]
+    entries += [crs.entry, *_encoding(first, answers), *_policies(group, shared_ids(group))]
     sections = [Section("[[source]]", tuple(entries), _summary(group))]
     if fields := list(_fields(roles, first.doubts)):
         sections.append(Section("[source.fields]", tuple(fields)))
@@ -246,12 +257,34 @@ def _encoding(table: TableFacts, answers: Answers) -> Iterator[Entry]:
         yield Entry("encoding", table.encoding, guess=table.encoding_why)
 
 
-def _policies(group: Sequence[TableFacts]) -> Iterator[Entry]:
+def shared_ids(group: Sequence[TableFacts]) -> int:
+    """How many ids occur in more than one sheet of a dataset.
+
+    Raises:
+        SourceError: A sheet cannot be read any more.
+    """
+    if len(group) < 2 or any("id" not in table.roles for table in group):
+        return 0
+    ids = [_ids(table).unique().drop_null() for table in group]
+    every = pa.chunked_array(ids, pa.string())
+    return len(every) - len(every.unique())
+
+
+def _ids(table: TableFacts) -> pa.StringArray:
+    field = table.roles["id"].field
+    options = ReadOptions(table=table.table if table.siblings > 1 else None, columns=(field,))
+    return key_text(open_source(table.path, options).column(field))
+
+
+def _policies(group: Sequence[TableFacts], across: int) -> Iterator[Entry]:
     classes = [table for table in group if table.height_classes]
     if classes:
         yield Entry("multipart", "explode", "one entity a polygon", classes[0].height_classes_why)
     repeated = [table for table in group if table.duplicates]
-    if repeated:
+    if across:
+        why = f"{across:,} ids occur in several sheets: pieces clipped at the edge of a sheet"
+        yield Entry("duplicates", "union", "error | first | union", why)
+    elif repeated:
         count = sum(table.duplicate_ids for table in repeated)
         union = any(table.duplicates == "union" for table in repeated)
         why = f"{count:,} features repeat an id; {repeated[0].duplicates_why}"

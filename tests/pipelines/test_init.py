@@ -241,6 +241,35 @@ def test_files_with_the_same_fields_are_sheets_of_one_source(tmp_path: Path, run
     assert load_project(tmp_path).sources[0].path == ("d/bld_0.shp", "d/bld_1.shp")
 
 
+def sheets(folder: Path, first_ids: tuple[int, int]) -> list[Path]:
+    files = []
+    for number, first in enumerate(first_ids):
+        shapes = squares(12, 500_000, 3_450_000 + 500 * number, 12)
+        fields = {"id": [first + i for i in range(12)], "height": [9.0 + i for i in range(12)]}
+        files.append(write(folder / f"bld_{number}.shp", shapes, fields))
+    return files
+
+
+def test_pieces_clipped_at_the_edge_of_a_sheet_are_joined(tmp_path: Path, run: Run) -> None:
+    run(*sheets(tmp_path, (100, 110)), "-o", tmp_path, *ELLIPSOID)
+    (source,) = load_project(tmp_path).sources
+    assert (source.duplicates, len(resolve_paths(load_project(tmp_path), source))) == ("union", 2)
+    assert "2 ids occur in several sheets" in (tmp_path / "twin.toml").read_text(encoding="utf-8")
+
+
+def test_sheets_that_count_their_ids_anew_are_sources_of_their_own(tmp_path: Path, run: Run) -> None:
+    run(*sheets(tmp_path, (1, 1)), "-o", tmp_path, *ELLIPSOID)
+    assert [source.name for source in load_project(tmp_path).sources] == ["bld_0", "bld_1"]
+    assert {source.duplicates for source in load_project(tmp_path).sources} == {"error"}
+
+
+def test_a_crs_that_does_not_fit_the_coordinates_is_said_loudly(tmp_path: Path, run: Run) -> None:
+    write(tmp_path / "a.gpkg", squares(9, 121.4, 31.2, 0.0002), {"height": [*range(9, 18)]}, "EPSG:4549")
+    run(tmp_path / "a.gpkg", "-o", tmp_path, *ELLIPSOID)
+    (line,) = [row for row in (tmp_path / "twin.toml").read_text(encoding="utf-8").splitlines() if "!!! " in row][:1]
+    assert "degrees" in line
+
+
 def test_files_with_other_fields_are_sources_of_their_own(tmp_path: Path, run: Run) -> None:
     buildings(tmp_path / "a.gpkg")
     write(tmp_path / "b.gpkg", squares(9, 501_000, 3_450_000, 12), {"gid": list(range(9)), "storeys": [*range(2, 11)]})
