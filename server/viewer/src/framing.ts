@@ -70,6 +70,18 @@ function centre(box: FrameBox, view: FrameView, range: number): Framing | undefi
   return at;
 }
 
+/** Looks down more or less steeply, whichever fills the free part best; a long district wants it steeper. */
+export function frameBest(box: FrameBox, view: Omit<FrameView, "down">, downs: readonly number[]): Framing & { down: number } {
+  const candidates = downs.map((down) => {
+    const at = frame(box, { ...view, down });
+    const seen = project(box, { ...view, down }, at);
+    const area = seen ? (seen.right - seen.left) * (seen.bottom - seen.top) : 0;
+    return { ...at, down, area };
+  });
+  const { area: _, ...best } = candidates.reduce((a, b) => (b.area > a.area * 1.04 ? b : a));
+  return best;
+}
+
 export function frame(box: FrameBox, view: FrameView): Framing {
   const { inset } = view;
   const size = Math.hypot(box.east - box.west, box.north - box.south, box.top);

@@ -1,5 +1,7 @@
 /** Every word of the interface in Chinese and English; a key missing in one of them does not compile. */
 
+import { meaning } from "./values";
+
 const en = {
   title: "District twin",
   release: "Release",
@@ -222,6 +224,11 @@ export class Words {
   /** A property's label: the house's word where there is one, else the name from the data. */
   label(id: string, name?: string): string {
     return isKey(id) ? this.say(id) : (name ?? id);
+  }
+
+  /** What a code in a field means; anything unknown stays as it is. */
+  value(field: string, value: string): string {
+    return meaning(field, value, this.current);
   }
 
   /** Runs `paint` now and after every change of language. */

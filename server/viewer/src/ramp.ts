@@ -13,7 +13,7 @@ export type Classes =
   | { kind: "category"; classes: { value: string; colour: string }[]; other?: string; missing: string };
 
 /** Slate to ice: dark low, light high, so that height reads as light does. Amber is kept for the selection. */
-export const SEQUENTIAL = ["#2f475c", "#33617e", "#3a7d9b", "#5299b0", "#7db6c2", "#aed2d6", "#e2efee"] as const;
+export const SEQUENTIAL = ["#3f607b", "#3a7495", "#438dac", "#5ca7bd", "#88c0ca", "#b7d8da", "#e8f2f0"] as const;
 
 /** Ten hues of like weight on a dark ground, told apart by lightness as well as by hue. */
 export const CATEGORICAL = [

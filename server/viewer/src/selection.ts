@@ -64,10 +64,10 @@ export class Selection {
   }
 
   /** A feature under the pointer. */
-  pick(feature: Cesium3DTileFeature, place?: { lon: number; lat: number; height: number }): void {
+  pick(feature: Cesium3DTileFeature, place?: { lon: number; lat: number; height?: number }): void {
     const geid = geidOf(feature);
     if (geid === undefined) return;
-    this.clicked = place && Cartesian3.fromDegrees(place.lon, place.lat, place.height);
+    this.clicked = place && Cartesian3.fromDegrees(place.lon, place.lat, place.height ?? 0);
     this.begin({ geid, tile: propertiesOf(feature), drawn: true });
     this.parts.highlight.select({ geid }, feature);
     void this.ask(geid, false);

@@ -24,7 +24,7 @@ export function encodeView(view: ViewState): string {
   const parts: string[] = [];
   if (view.camera) {
     const { lon, lat, height, heading, pitch } = view.camera;
-    const numbers = [round(lon, 7), round(lat, 7), round(height, 1), round(heading, 1), round(pitch, 1)];
+    const numbers = [round(lon, 7), round(lat, 7), round(height, 1), String(Number(round(heading, 1)) % 360), round(pitch, 1)];
     parts.push(`view=${numbers.join(",")}`);
   }
   if (view.selected !== undefined) parts.push(`id=${encodeURIComponent(view.selected)}`);

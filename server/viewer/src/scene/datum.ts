@@ -22,7 +22,8 @@ export class Datum {
   }
 
   levelled(place: Place): CursorPlace {
-    return this.undulation === undefined ? place : { ...place, elevation: place.height - this.undulation };
+    const { height } = place;
+    return this.undulation === undefined || height === undefined ? place : { ...place, elevation: height - this.undulation };
   }
 
   private async learn(geid: string): Promise<void> {

@@ -11,14 +11,14 @@ import {
 } from "@cesium/engine";
 import { reducedMotion } from "../dom";
 import type { Entity } from "../model";
-import { frame, type FrameView } from "../framing";
+import { frameBest, type FrameView } from "../framing";
 import type { CameraState } from "../urlstate";
 import type { Site } from "./site";
 import type { Stage } from "./stage";
 
 const OBLIQUE = CesiumMath.toRadians(-36);
-/** For walls much wider than high. */
-const FLAT = CesiumMath.toRadians(-29);
+/** What the view of the whole district chooses from. */
+const STEEPNESS = [30, 36, 42, 48, 54].map(CesiumMath.toRadians);
 
 /** What the page's bars and panels cover of the map, with a little air. */
 function panelInsets(): FrameView["inset"] {
@@ -76,13 +76,11 @@ export class Flight {
 
   home(animate = true): void {
     const { clientWidth: width, clientHeight: height } = this.stage.canvas;
-    const wide = width > 2.2 * height;
     const frustum = this.camera.frustum;
     const fovy = (frustum instanceof PerspectiveFrustum ? frustum.fovy : undefined) ?? 0.66;
-    const pitch = wide ? FLAT : OBLIQUE;
-    const { east, north, range } = frame(this.site.box, { width, height, fovy, down: -pitch, inset: panelInsets() });
+    const { east, north, range, down } = frameBest(this.site.box, { width, height, fovy, inset: panelInsets() }, STEEPNESS);
     const aim = Matrix4.multiplyByPoint(this.site.enuToEcef, new Cartesian3(east, north, 0), new Cartesian3());
-    this.to(new BoundingSphere(aim, 1), new HeadingPitchRange(0, pitch, range), animate);
+    this.to(new BoundingSphere(aim, 1), new HeadingPitchRange(0, -down, range), animate);
   }
 
   entity(entity: Entity, animate = true): boolean {

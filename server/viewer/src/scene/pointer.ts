@@ -16,7 +16,8 @@ const HOVER_PAUSE_MS = 40;
 export interface Place {
   lon: number;
   lat: number;
-  height: number;
+  /** Ellipsoidal, metres; left out on the ground, which is a picture and no survey. */
+  height?: number;
 }
 
 export interface PointerEvents {
@@ -97,15 +98,11 @@ export class Pointer {
     if (building && scene.pickPositionSupported) {
       const point = scene.pickPosition(at) as Cartesian3 | undefined;
       const place = point && Cartographic.fromCartesian(point);
-      if (place) return degreesOf(place);
+      if (place) return { ...degreesOf(place), height: place.height };
     }
     const place = this.site.groundAt(scene.camera, at.x, at.y);
     return place && degreesOf(place);
   }
 }
 
-const degreesOf = (place: Cartographic): Place => ({
-  lon: toDegrees(place.longitude),
-  lat: toDegrees(place.latitude),
-  height: place.height,
-});
+const degreesOf = (place: Cartographic): Place => ({ lon: toDegrees(place.longitude), lat: toDegrees(place.latitude) });

@@ -25,7 +25,7 @@ const BUILDING = `
     float above = dot(up, fsInput.attributes.positionEC) + u_cameraHeight;
     float wall = 1.0 - smoothstep(0.3, 0.7, facing);
     float foot = mix(1.0, mix(0.7, 1.0, smoothstep(-1.0, 24.0, above)), wall);
-    float shade = (0.32 + 0.26 * sky + 0.50 * sun) * foot;
+    float shade = (0.34 + 0.28 * sky + 0.52 * sun) * foot;
     material.diffuse = pow(vec3(min(shade, 1.0)), vec3(2.2));
   }`;
 

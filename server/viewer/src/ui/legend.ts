@@ -99,7 +99,7 @@ export class SidePanel {
     const rows =
       classes.kind === "number"
         ? [...classes.classes].reverse().map((c) => row(c.colour, limits(words, c)))
-        : classes.classes.map((c) => row(c.colour, c.value));
+        : classes.classes.map((c) => row(c.colour, words.value(this.select.value, c.value)));
     if (classes.kind === "category" && classes.other !== undefined) rows.push(row(classes.other, words.say("other")));
     rows.push(row(classes.missing, words.say("missing")));
     this.legend.className = `legend ${classes.kind}`;

@@ -81,7 +81,8 @@ export class Panel {
     const { words } = this.options;
     const say = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
     const name = state.entity?.name ?? say(tile["name"]) ?? words.say("unnamed");
-    const line = [state.entity?.entityClass ?? say(tile["entity_class"]), state.entity?.address ?? say(tile["address"])];
+    const kind = state.entity?.entityClass ?? say(tile["entity_class"]);
+    const line = [kind && words.value("entity_class", kind), state.entity?.address ?? say(tile["address"])];
     return h(
       "header",
       {},
@@ -151,7 +152,7 @@ export class Panel {
     if (id === "parent" && typeof value === "string")
       return h("button", { class: "link", type: "button", click: () => this.options.follow(value) }, groupGeid(value));
     if (METRES.has(id) && typeof value === "number") return metres(value, 2);
-    return attributeText(value);
+    return typeof value === "string" ? this.options.words.value(id, value) : attributeText(value);
   }
 
   private reasons(codes: readonly string[]): HTMLElement | string {
@@ -160,7 +161,7 @@ export class Panel {
       "section",
       { class: "reasons" },
       h("h3", {}, this.options.words.say("reasons")),
-      h("ul", {}, ...codes.map((code) => h("li", {}, h("code", {}, code)))),
+      h("ul", {}, ...codes.map((code) => h("li", { title: code }, this.options.words.value("reasons", code)))),
     );
   }
 

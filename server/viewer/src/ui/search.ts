@@ -97,7 +97,8 @@ export class SearchBox {
 
   private option(entity: Entity, i: number): HTMLLIElement {
     const title = entity.name ?? entity.address ?? this.options.words.say("unnamed");
-    const details = [entity.name ? entity.address : undefined, entity.entityClass].filter(Boolean).join(" · ");
+    const kind = entity.entityClass && this.options.words.value("entity_class", entity.entityClass);
+    const details = [entity.name ? entity.address : undefined, kind].filter(Boolean).join(" · ");
     return h(
       "li",
       {

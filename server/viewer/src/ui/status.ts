@@ -8,7 +8,7 @@ export interface CursorPlace {
   lon: number;
   lat: number;
   /** Ellipsoidal, metres. */
-  height: number;
+  height?: number;
   /** In the project's vertical datum, where it can be told. */
   elevation?: number;
 }
@@ -44,12 +44,14 @@ export class StatusLine {
       this.cursor.replaceChildren(h("span", {}, "—"));
       return;
     }
-    const height =
-      place.elevation !== undefined && this.datum !== undefined
-        ? `${metres(place.elevation)} ${this.datum}`
-        : `${metres(place.height)} ${this.words.say("ellipsoidal")}`;
-    const parts = [degrees(place.lat, "lat"), degrees(place.lon, "lon"), height];
-    this.cursor.replaceChildren(...parts.map((part) => h("span", {}, part)));
+    const parts = [this.height(place), degrees(place.lat, "lat"), degrees(place.lon, "lon")];
+    this.cursor.replaceChildren(...parts.filter((part) => part !== "").map((part) => h("span", {}, part)));
+  }
+
+  private height(place: CursorPlace): string {
+    if (place.elevation !== undefined && this.datum !== undefined)
+      return `${metres(place.elevation)} ${this.words.value("vertical_datum", this.datum)}`;
+    return place.height === undefined ? "" : `${metres(place.height)} ${this.words.say("ellipsoidal")}`;
   }
 
   showScale(metresPerPixel: number | undefined): void {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { frame, project, type FrameBox, type FrameView } from "../../src/framing";
+import { frame, frameBest, project, type FrameBox, type FrameView } from "../../src/framing";
 
 const district: FrameBox = { west: -4900, south: -2400, east: 4900, north: 2400, top: 200 };
 const view = (width: number, height: number, left = 270): FrameView => ({
@@ -34,4 +34,11 @@ describe("the whole district", () => {
       );
       expect(filled).toBeGreaterThan(0.97);
     });
+
+  it("is seen more steeply where that fills the window better", () => {
+    const { down: _, ...window } = view(1280, 720);
+    const long = frameBest(district, window, [0.5, 0.7, 0.9]);
+    const deep = frameBest({ west: -2000, south: -4000, east: 2000, north: 4000, top: 100 }, window, [0.5, 0.7, 0.9]);
+    expect(long.down).toBeGreaterThan(deep.down);
+  });
 });

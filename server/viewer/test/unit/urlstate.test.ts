@@ -35,6 +35,11 @@ describe("a link of a view", () => {
     expect(Math.abs((back?.height ?? 0) - camera.height)).toBeLessThanOrEqual(0.05);
   });
 
+  it("writes north as 0, never as 360", () => {
+    const north = { lon: 1, lat: 2, height: 3, heading: 359.97, pitch: -30 };
+    expect(encodeView({ camera: north })).toBe("#view=1,2,3,0,-30");
+  });
+
   it.each(["", "#", "#view=1,2,3", "#view=a,b,c,d,e", "#view=999,0,1,0,0", "#view=1,2,,4,5", "#view=NaN,0,0,0,0", "#nothing", "#x=1&view"])(
     "takes nothing from %j and does not fail",
     (hash) => {
