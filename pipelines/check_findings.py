@@ -151,7 +151,7 @@ def _rasters(result: Survey) -> Iterator[Issue]:
             continue
         share = outside / cover.sampled
         sheets = f"{cover.kind.upper()} ({cover.sheets} {'sheet' if cover.sheets == 1 else 'sheets'})"
-        text = f"{share:.1%} of the footprints lie outside the {sheets} or on its nodata"
+        text = f"the centres of {share:.1%} of the footprints lie outside the {sheets} or on its nodata"
         step = "add the missing sheets, or a further rule for these places"
         code = "ground_outside_raster" if cover.kind == "dem" else "height_outside_raster"
         yield _issue(result, code, Severity.WARNING, text, count=round(share * result.surfaces), step=step)

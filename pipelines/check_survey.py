@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipelines.init_files import Bounds, Look, TableFacts
 from pipelines.init_project import choose_tables, group_sheets
+from pipelines.progress import Progress, Quiet
 from pipelines.project import (
     AttributeHeight,
     DemGround,
@@ -210,12 +211,13 @@ def subjects_of_files(found: Look) -> Iterator[Subject]:
         )
 
 
-def survey(subject: Subject, facts: Sequence[TableFacts] = ()) -> Survey:
+def survey(subject: Subject, facts: Sequence[TableFacts] = (), progress: Progress | None = None) -> Survey:
     """Reads a whole source.
 
     Args:
         subject: What to read.
         facts: What a first look at its files gave, for the table of fields.
+        progress: Told how far the reading is.
 
     Raises:
         SourceError: A file cannot be read.
@@ -223,7 +225,7 @@ def survey(subject: Subject, facts: Sequence[TableFacts] = ()) -> Survey:
     result = Survey(subject, tuple(facts))
     gathered = _Gathered()
     for file in subject.files:
-        _read(file, result, gathered)
+        _read(file, result, gathered, progress or Quiet())
     _heights(result, gathered)
     _identity(result, gathered)
     _coverage(result, gathered)
@@ -245,7 +247,7 @@ class _Gathered:
     drawn_bad: list[Bools] = field(default_factory=list)
 
 
-def _read(file: Path, result: Survey, gathered: _Gathered) -> None:
+def _read(file: Path, result: Survey, gathered: _Gathered, progress: Progress) -> None:
     subject = result.subject
     source = open_source(file, ReadOptions(table=subject.table, crs=subject.crs, encoding=subject.encoding))
     result.driver, result.encoding = source.driver, source.encoding
@@ -267,8 +269,10 @@ def _read(file: Path, result: Survey, gathered: _Gathered) -> None:
                 next_step=f"fields: {', '.join(source.fields.names) or 'none'}",
             )
     step = max(1, source.count * len(subject.files) // DRAWN)
+    progress.stage("check", source.count, f"features of {file.name}")
     for block in source.blocks():
         _block(block, result, gathered, step)
+        progress.advance(len(block))
         result.notes += [f"{file.name}: {note}" for note in block.notes if note not in result.notes]
 
 

@@ -12,6 +12,7 @@ from pipelines.check_report import CheckReport, report_of, to_html, to_json
 from pipelines.check_survey import Survey, subjects_of_files, subjects_of_project, survey
 from pipelines.init_files import TableFacts, look, table_facts
 from pipelines.init_project import choose_tables
+from pipelines.progress import Progress, progress_for_terminal
 from pipelines.project import FILE_NAME, load_project
 from twin.errors import MisuseError
 from twin.report import Severity
@@ -36,7 +37,11 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Read everything and write an HTML report of what was found; exit code 3 where something needs a look."""
-    report = _check_files(files) if files else _check_project(project_dir)
+    progress = progress_for_terminal(as_json)
+    try:
+        report = _check_files(files, progress) if files else _check_project(project_dir, progress)
+    finally:
+        progress.close()
     folder = project_dir if project_dir.is_dir() else project_dir.parent
     target = output or (None if as_json else (Path() if files else folder) / "check.html")
     if target is not None:
@@ -49,22 +54,22 @@ def check(
         raise typer.Exit(report.exit_code)
 
 
-def _check_project(folder: Path) -> CheckReport:
+def _check_project(folder: Path, progress: Progress) -> CheckReport:
     project = load_project(folder)
     surveys: list[Survey] = []
     for subject in subjects_of_project(project):
-        surveys.append(survey(subject, table_facts(subject.files[0], subject.encoding, subject.table)))
+        surveys.append(survey(subject, table_facts(subject.files[0], subject.encoding, subject.table), progress))
     return report_of(project.project.name, surveys)
 
 
-def _check_files(files: list[Path]) -> CheckReport:
+def _check_files(files: list[Path], progress: Progress) -> CheckReport:
     found = look(files)
     used, unused = choose_tables(found)
     by_path: dict[tuple[Path, str], TableFacts] = {(table.path, table.table): table for table in used}
     surveys = []
     for subject in subjects_of_files(found):
         facts = [fact for (path, _), fact in by_path.items() if path in subject.files]
-        surveys.append(survey(subject, facts))
+        surveys.append(survey(subject, facts, progress))
     unused += [(item.path.name, item.why) for item in found.rasters if item.role == "unused"]
     unused += [(path.name, why) for path, why in found.unreadable]
     return report_of(", ".join(path.name for path in files[:3]) + (" ..." if len(files) > 3 else ""), surveys, unused)
