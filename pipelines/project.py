@@ -8,12 +8,13 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from pipelines.project_check import Problem, blanks, dotted, from_pydantic, relations
+from pipelines.project_check import Problem, blanks, dotted, from_pydantic, is_blank, relations
 from pipelines.project_keys import KEYS, Key
 from pipelines.project_model import (
     METRES_PER_UNIT,
@@ -57,6 +58,7 @@ __all__ = [
     "StoreysHeight",
     "crs_text",
     "load_project",
+    "open_blanks",
     "output_path",
     "parse_project",
     "project_digest",
@@ -101,8 +103,46 @@ def parse_project(text: str, file: Path) -> Project:
     Raises:
         ProjectError: As `load_project`.
     """
+    examined = _examine(text, file)
+    if examined.problems or examined.checked is None:
+        raise _refusal(file, examined.problems, examined.lines)
+    checked = examined.checked
+    return Project(
+        root=file.parent.resolve(),
+        file=file.resolve(),
+        project=checked.project,
+        sources=checked.sources,
+        layers=checked.layers,
+        output=checked.output,
+        lines=examined.lines,
+    )
+
+
+def open_blanks(text: str, file: Path) -> list[tuple[int, str, str]]:
+    """The blanks left in a project file whose every other line is right.
+
+    Returns:
+        (line, key, what to write) of each blank.
+
+    Raises:
+        ProjectError: Something else is wrong with it.
+    """
+    examined = _examine(text, file)
+    empty = [problem for problem in examined.problems if is_blank(problem)]
+    if len(empty) < len(examined.problems):
+        raise _refusal(file, examined.problems, examined.lines)
+    return [(nearest_line(examined.lines, p.place), dotted(p.place), p.text.split(": ", 1)[-1]) for p in empty]
+
+
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    problems: list[Problem]
+    checked: ProjectFile | None
+    lines: dict[Place, int]
+
+
+def _examine(text: str, file: Path) -> _Examined:
     raw = _toml(text, file)
-    lines = key_lines(text)
     full = _with_defaults(raw)
     problems = [*blanks(raw)]
     checked: ProjectFile | None = None
@@ -111,17 +151,7 @@ def parse_project(text: str, file: Path) -> Project:
     except ValidationError as error:
         problems += from_pydantic(error, full)
     problems += relations(full)
-    if problems or checked is None:
-        raise _refusal(file, problems, lines)
-    return Project(
-        root=file.parent.resolve(),
-        file=file.resolve(),
-        project=checked.project,
-        sources=checked.sources,
-        layers=checked.layers,
-        output=checked.output,
-        lines=lines,
-    )
+    return _Examined(problems, checked, key_lines(text))
 
 
 def _read(file: Path) -> str:
@@ -211,8 +241,7 @@ def _refusal(file: Path, problems: Sequence[Problem], lines: dict[Place, int]) -
     """One error for all problems, in the order of the file, each told once."""
     told = {(nearest_line(lines, problem.place), _sentence(problem)): None for problem in problems}
     rows = [f"{file}:{line}: {sentence}" for line, sentence in sorted(told, key=lambda row: row[0])]
-    only_blanks = all("is a blank" in sentence for _, sentence in told)
-    if only_blanks:
+    if all(is_blank(problem) for problem in problems):
         step = f"write the {'value' if len(rows) == 1 else f'{len(rows)} values'} into {file} and run the command again"
     else:
         step = f"correct {file}; every key is described in docs/project-file.md"

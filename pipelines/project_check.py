@@ -16,6 +16,7 @@ from twin.errors import CrsError
 
 #: How a blank begins that `twin init` could not fill.
 BLANK = "FILL-ME"
+_BLANK_TEXT = "is a blank that only you can fill in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,18 @@ def blanks(raw: object, place: Place = ()) -> Iterator[Problem]:
     """Finds the blanks that are still to be filled in."""
     if isinstance(raw, str) and _is_blank(raw):
         rest = raw.lstrip()[len(BLANK) :].lstrip(" :").strip()
-        yield Problem(place, f"is a blank that only you can fill in: {rest or 'write the value'}")
+        yield Problem(place, f"{_BLANK_TEXT}: {rest or 'write the value'}")
     elif isinstance(raw, dict):
         for key, value in raw.items():
             yield from blanks(value, (*place, key))
     elif isinstance(raw, list):
         for number, value in enumerate(raw):
             yield from blanks(value, (*place, number))
+
+
+def is_blank(problem: Problem) -> bool:
+    """Whether a problem is no more than a blank to be filled in."""
+    return problem.text.startswith(_BLANK_TEXT)
 
 
 def from_pydantic(error: ValidationError, raw: dict[str, Any]) -> Iterator[Problem]:
