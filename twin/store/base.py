@@ -46,9 +46,9 @@ _MEDIA_TYPES = {
     "3tz": "application/vnd.maxar.archive.3tz+zip",
     "3dtiles": "application/vnd.sqlite3",
 }
-_GZIP_LEVEL = 6
+_GZIP_LEVEL = 3
 _BROTLI_QUALITY = 5
-_ZSTD_LEVEL = 6
+_ZSTD_LEVEL = 3
 _LONGEST_KEY = 1024
 _LONGEST_SEGMENT = 200  # a file name may have 255 bytes; a suffix and a temporary ending must fit
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\?#%:*\"<>|\ud800-\udfff]")
