@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipelines.columns import ATTRIBUTE
 from pipelines.encode import CLASS_ID
+from pipelines.identify import Identified
 from pipelines.layer import LayerEntities
 from pipelines.plan import BuildPlan
 from pipelines.project import Project, output_path
@@ -42,12 +43,14 @@ class LayerRelease:
         tiled: Its tiles.
         taken: Where tiles that were not made new are.
         report: Its account.
+        columns: Columns of the entity index that do not depend on tiles.
     """
 
     entities: LayerEntities
     tiled: TiledLayer
     taken: Taken
     report: LayerReport
+    columns: Mapping[str, Any]
 
     @property
     def name(self) -> str:
@@ -109,19 +112,17 @@ def publish_release(
         "layers": rows,
     }
     (staging.release_path / "release.json").write_bytes(release_json(info))
-    _remember(registry, layers, release)
+    registry.commit(release)
     publish(output_path(project), staging, release)
     return Published(release, sum(int(row["bytes"]) for row in rows.values()))
 
 
-def _remember(registry: Registry, layers: Sequence[LayerRelease], release: str) -> None:
-    for layer in layers:
-        identity = layer.entities.identity
-        lineage = identity.lineage
-        for resolved, classes in zip(identity.resolved, identity.classes, strict=True):
-            registry.record(resolved, classes, lineage)
-            lineage = ()
-    registry.commit(release)
+def remember(registry: Registry, identity: Identified) -> None:
+    """Records the identities of a layer; `publish_release` commits them."""
+    lineage = identity.lineage
+    for resolved, classes in zip(identity.resolved, identity.classes, strict=True):
+        registry.record(resolved, classes, lineage)
+        lineage = ()
 
 
 def _write_layer(project: Project, staging: Staging, layer: LayerRelease) -> dict[str, Any]:
@@ -214,7 +215,7 @@ def _write_inputs(folder: Path, layers: Sequence[LayerRelease]) -> None:
 
 def index_table(project: Project, layers: Sequence[LayerRelease]) -> pa.Table:
     """The entity index of a release: one row for every entity of every layer, drawn or not."""
-    tables = [_layer_index(project, layer) for layer in layers]
+    tables = [_layer_index(layer, project.output.encoder) for layer in layers]
     return pa.concat_tables(tables, promote_options="default") if len(tables) > 1 else tables[0]
 
 
@@ -223,23 +224,20 @@ _FROM_SEGMENT = (
 )  # fmt: skip
 
 
-def _layer_index(project: Project, layer: LayerRelease) -> pa.Table:
-    entities = layer.entities
+def index_columns(project: Project, entities: LayerEntities) -> dict[str, Any]:
+    """The columns of a layer's entity index that are known before its tiles are."""
     identity = entities.identity
     count = len(identity.geid)
     attributes = [name for name in entities.segments[0].table.column_names if name.startswith(ATTRIBUTE)]
     carried = gather_columns(entities.segments, entities.segment, entities.row, [*_FROM_SEGMENT, *attributes])
-    tile, row = _tiles(layer, project.output.encoder, count)
     names = np.array([source.name for source in project.sources], dtype=object)
     columns: dict[str, Any] = {
         "geid": identity.geid,
-        "layer": pa.array([layer.name]).take(pa.array(np.zeros(count, dtype=np.int8))),
+        "layer": pa.array([entities.name]).take(pa.array(np.zeros(count, dtype=np.int8))),
         "entity_class": identity.entity_class,
         "source": pa.array(names[identity.source], pa.string()),
         "source_key": identity.source_key,
         "parent": identity.parent,
-        "tile": tile,
-        "row": pa.array(row),
         "lon": entities.lon,
         "lat": entities.lat,
         "height": pa.array(entities.ground_m, from_pandas=True),
@@ -247,14 +245,18 @@ def _layer_index(project: Project, layer: LayerRelease) -> pa.Table:
         "south": entities.box_lonlat[:, 1],
         "east": entities.box_lonlat[:, 2],
         "north": entities.box_lonlat[:, 3],
-        "lod": _lods(entities, row),
         "outcome": pa.array(np.array([kind.value for kind in OUTCOMES], dtype=object)[entities.outcome], pa.string()),
         "reasons": _reason_lists(entities.reasons),
         "geometry": polygons(gather(entities.segments, entities.segment, entities.row)),
     }
     for name in (*_FROM_SEGMENT, *attributes):
         columns[name] = _nulls_for_nan(carried.column(name))
-    return pa.table(columns)
+    return columns
+
+
+def _layer_index(layer: LayerRelease, encoder: str) -> pa.Table:
+    tile, row = _tiles(layer, encoder, len(layer.entities.identity.geid))
+    return pa.table({**layer.columns, "tile": tile, "row": pa.array(row), "lod": _lods(layer.entities, row)})
 
 
 def _tiles(layer: LayerRelease, encoder: str, count: int) -> tuple[pa.Array, NDArray[np.int32]]:

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,12 +16,12 @@ from typing import Any
 from pipelines.candidates import collect
 from pipelines.identify import identify
 from pipelines.ingest import IngestContext, Ingested, ingest
-from pipelines.layer import LayerEntities, layer_report, prepare, require_something
+from pipelines.layer import layer_report, prepare, require_something
 from pipelines.plan import BlockTask, BuildPlan, build_key, make_plan
 from pipelines.pool import run_all, worker_count, workers
 from pipelines.progress import Progress, Quiet, Stopwatch
 from pipelines.project import Project, output_path
-from pipelines.publish import LayerRelease, publish_release
+from pipelines.publish import LayerRelease, index_columns, publish_release, remember
 from pipelines.resolve import Resolved, resolve
 from pipelines.rules import raster_notes, source_rules
 from pipelines.segment import bit, open_segment
@@ -256,7 +256,17 @@ def _layer(plan: BuildPlan, layer: str, read: _Read, registry: Registry, tools: 
         identity = identify(registry, plan.project, layer, features)
         entities = prepare(plan.project, layer, features, identity)
     taken = Taken() if options.force else taken_from(_served(out), layer)
-    return _tiled(plan, entities, features, (pool, staging, taken, progress, watch))
+    # The workers are busy with tiles now; this process has time for the index and the registry.
+    with ThreadPoolExecutor(1) as aside:
+        columns = aside.submit(index_columns, plan.project, entities)
+        recorded = aside.submit(remember, registry, identity)
+        tiled = build_tiles(plan, entities, (pool, staging, taken, progress, watch))
+        with watch.stage("aside"):
+            known = columns.result()
+            recorded.result()
+    for entity in tiled.failed:
+        features.candidates.reasons[entities.identity.candidate[entity]] |= bit("mesh_failed")
+    return LayerRelease(entities, tiled, taken, layer_report(layer, features), known)
 
 
 def _features(plan: BuildPlan, layer: str, read: _Read) -> Resolved:
@@ -272,20 +282,6 @@ def _features(plan: BuildPlan, layer: str, read: _Read) -> Resolved:
     )
     by_source = {plan.files[number].source: context for number, context in read.contexts.items()}
     return resolve(candidates, {number: by_source[number] for number in sorted(wanted)})
-
-
-def _tiled(
-    plan: BuildPlan,
-    entities: LayerEntities,
-    features: Resolved,
-    tools: tuple[Executor, Staging, Taken, Progress, Stopwatch],
-) -> LayerRelease:
-    pool, staging, taken, progress, watch = tools
-    tiled = build_tiles(plan, entities, (pool, staging, taken, progress, watch))
-    for entity in tiled.failed:
-        features.candidates.reasons[entities.identity.candidate[entity]] |= bit("mesh_failed")
-    report = layer_report(entities.name, features)
-    return LayerRelease(entities, tiled, taken, report)
 
 
 def _issues(plan: BuildPlan, read: _Read, built: list[LayerRelease]) -> tuple[Issue, ...]:
