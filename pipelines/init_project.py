@@ -160,6 +160,9 @@ def _unless_numbered_anew(group: list[TableFacts]) -> list[list[TableFacts]]:
 
 
 def _names(groups: Sequence[Sequence[TableFacts]], folder: Path) -> list[str]:
+    """Source names: part of every identifier, so the only dataset is not named after a file whose name will change."""
+    if len(groups) == 1:
+        return ["buildings"]
     names: list[str] = []
     for group in groups:
         stems = [table.path.name.split(".", 1)[0] for table in group]

@@ -208,7 +208,7 @@ class Layer(_Table):
         default=1.0, ge=0, le=1e6, description="A smaller footprint is refused as degenerate, m²"
     )
     repair_max_area_change: float = Field(
-        default=0.05, ge=0, le=1, description="Share of its area an invalid polygon may change by when repaired, 0 to 1"
+        default=0.5, ge=0, le=1, description="Share of its area an invalid polygon may change by when repaired, 0 to 1"
     )
 
 

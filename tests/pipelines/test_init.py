@@ -236,7 +236,7 @@ def test_files_with_the_same_fields_are_sheets_of_one_source(tmp_path: Path, run
     run(*sorted((tmp_path / "d").glob("*.shp")), "-o", tmp_path, *ELLIPSOID)
     (source,) = load_project(tmp_path).sources
     assert source.path == ("d/*.shp",)
-    assert source.name == "bld"
+    assert source.name == "buildings"
     run(*sorted((tmp_path / "d").glob("*.shp"))[:2], "-o", tmp_path, *ELLIPSOID, "--force")
     assert load_project(tmp_path).sources[0].path == ("d/bld_0.shp", "d/bld_1.shp")
 
