@@ -10,15 +10,17 @@ export class Address {
     private readonly current: () => ViewState,
     restore: (view: ViewState) => void,
   ) {
-    const back = (): void => {
-      this.silent = true;
-      try {
-        restore(decodeView(location.hash));
-      } finally {
-        this.silent = false;
-      }
-    };
-    window.addEventListener("popstate", back);
+    window.addEventListener("popstate", () => this.quietly(() => restore(decodeView(location.hash))));
+  }
+
+  /** Changes that come from the address are not written back to it. */
+  quietly(change: () => void): void {
+    this.silent = true;
+    try {
+      change();
+    } finally {
+      this.silent = false;
+    }
   }
 
   /** A small change (camera, colour, language): the entry is rewritten, and not at every frame. */

@@ -82,3 +82,5 @@ async function failure(response: Response): Promise<ApiError> {
 }
 
 export const isAbort = (error: unknown): boolean => error instanceof Error && error.name === "AbortError";
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

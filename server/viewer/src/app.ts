@@ -2,12 +2,13 @@
 
 import { Cartesian2, Math as CesiumMath } from "@cesium/engine";
 import { Address } from "./address";
-import type { Api } from "./api";
+import { messageOf, type Api } from "./api";
+import { copyText } from "./clipboard";
 import { h } from "./dom";
 import { languageOf, type Words } from "./i18n";
 import { listenForKeys } from "./keyboard";
-import type { LayerInfo, PropertyInfo, Release } from "./model";
-import { colourable, Colouring } from "./scene/colouring";
+import type { PropertyInfo, Release } from "./model";
+import { Colouring, offered } from "./scene/colouring";
 import { Datum } from "./scene/datum";
 import { Flight } from "./scene/flight";
 import { Ground } from "./scene/ground";
@@ -15,10 +16,12 @@ import { geidOf, Highlight } from "./scene/highlight";
 import { drawOutline } from "./scene/outline";
 import { Pointer } from "./scene/pointer";
 import { castShadows } from "./scene/shadows";
+import { Progress } from "./scene/progress";
 import { buildingShader, Finish } from "./scene/shading";
 import { Site } from "./scene/site";
 import { Stage } from "./scene/stage";
 import { Tiles } from "./scene/tiles";
+import { labelPage } from "./page";
 import { Selection } from "./selection";
 import type { Settings } from "./settings";
 import type { Twin } from "./twin";
@@ -31,9 +34,6 @@ import { LIMIT, SearchBox } from "./ui/search";
 import { StatusLine } from "./ui/status";
 import { topbar } from "./ui/topbar";
 import { decodeView, type ViewState } from "./urlstate";
-
-/** Frames in a row without anything to load before a view counts as complete. */
-const STEADY_FRAMES = 3;
 
 export class App {
   private readonly stage: Stage;
@@ -53,7 +53,7 @@ export class App {
   private readonly properties: PropertyInfo[];
   private readonly names: Map<string, string>;
   private readonly errors: string[] = [];
-  private steady = 0;
+  private readonly progress: Progress;
 
   constructor(
     private readonly root: HTMLElement,
@@ -64,7 +64,7 @@ export class App {
   ) {
     const view = decodeView(location.hash);
     this.hidden = new Set(view.hidden);
-    this.properties = uniqueProperties(release.layers);
+    this.properties = offered(release.layers);
     this.names = new Map(release.layers.flatMap((layer) => layer.properties.map((p) => [p.id, p.name])));
     const map = h("div", { class: "map" });
     this.status = new StatusLine(words, release.verticalDatum);
@@ -74,6 +74,7 @@ export class App {
     this.site = Site.around(release.layers.map((layer) => layer.region).filter((region) => region !== undefined));
     this.stage.lightFrom(this.site.enuToEcef);
     this.tiles = new Tiles(this.stage);
+    this.progress = new Progress(this.stage, this.tiles);
     this.datum = new Datum(api, this.tiles);
     this.flight = new Flight(this.stage, this.site);
     this.colouring = new Colouring(this.tiles, (property, classes) => {
@@ -93,6 +94,7 @@ export class App {
       panel,
       changed: () => this.address.push(),
       redraw,
+      announce: (text) => this.notices.announce(text),
     });
     this.side = this.makeSide();
     this.address = new Address(
@@ -111,9 +113,11 @@ export class App {
   /** Loads the layers and publishes `window.twin`. */
   async open(): Promise<void> {
     const view = decodeView(location.hash);
-    const ready = this.firstView();
+    const ready = this.progress.firstComplete();
     window.twin = this.twin(ready);
     this.colourBy(view.colour, false);
+    const { selected } = view;
+    if (selected !== undefined) this.address.quietly(() => void this.selection.open(selected, view.camera === undefined));
     const shader = buildingShader(this.stage.scene, this.site);
     await Promise.all(
       this.release.layers.map(async (layer) => {
@@ -125,7 +129,6 @@ export class App {
         }
       }),
     );
-    if (view.selected !== undefined) void this.selection.open(view.selected, view.camera === undefined);
     await ready;
   }
 
@@ -211,12 +214,7 @@ export class App {
       zoomOut: () => zoom(1 / 0.6),
     });
     this.stage.scene.postRender.addEventListener(() => compass.turn(this.stage.scene.camera.heading));
-    words.bind(() => {
-      document.documentElement.lang = words.language === "zh" ? "zh-CN" : "en";
-      document.title = `${this.release.name} · ${words.say("title")}`;
-      this.stage.canvas.setAttribute("role", "application");
-      this.stage.canvas.setAttribute("aria-label", words.say("mapLabel", { name: this.release.name }));
-    });
+    labelPage(words, this.release, this.stage.canvas);
     map.append(marker.element);
     this.root.append(bar.element, this.side.element, panel.element, compass.element, this.status.element, this.notices.element);
     listenForKeys({
@@ -235,45 +233,14 @@ export class App {
     const { scene } = this.stage;
     scene.preUpdate.addEventListener(() => this.flight.keepAbove());
     scene.camera.moveEnd.addEventListener(() => this.address.replace());
-    scene.camera.changed.addEventListener(() => this.scale());
+    const scale = (): void => this.status.showScale(this.site.metresPerPixel(scene.camera, this.stage.canvas));
+    scene.camera.changed.addEventListener(scale);
     scene.camera.percentageChanged = 0.01;
-    scene.postRender.addEventListener(() => this.scale());
+    scene.postRender.addEventListener(scale);
     scene.renderError.addEventListener((_scene: unknown, error: unknown) => this.complain(messageOf(error)));
     this.tiles.onError.push((message) => this.complain(this.words.say("tileFailed", { message })));
-    const count = (): void => {
-      const done = this.tiles.tilesets.size > 0 && this.tiles.loaded;
-      this.steady = done ? this.steady + 1 : 0;
-      this.status.showPending(done ? 0 : this.tiles.tilesets.size === 0 ? -1 : Math.max(1, this.tiles.pending));
-      if (this.steady === STEADY_FRAMES) this.colouring.settle();
-      else if (this.steady < STEADY_FRAMES && done) this.stage.redraw();
-    };
-    scene.postRender.addEventListener(count);
-  }
-
-  private scale(): void {
-    const { canvas, scene } = this.stage;
-    const [x, y] = [canvas.clientWidth / 2, canvas.clientHeight / 2];
-    const [a, b] = [this.site.groundAt(scene.camera, x - 50, y), this.site.groundAt(scene.camera, x + 50, y)];
-    if (!a || !b) {
-      this.status.showScale(undefined);
-      return;
-    }
-    const east = (b.longitude - a.longitude) * Math.cos(a.latitude);
-    this.status.showScale((Math.hypot(east, b.latitude - a.latitude) * 6_371_000) / 100);
-  }
-
-  private firstView(): Promise<void> {
-    return new Promise((resolve) => {
-      const { scene } = this.stage;
-      const remove = scene.postRender.addEventListener(() => {
-        if (this.steady <= STEADY_FRAMES) {
-          this.stage.redraw();
-          return;
-        }
-        remove();
-        resolve();
-      });
-    });
+    this.progress.onChange = (pending) => this.status.showPending(pending);
+    this.progress.onComplete = () => this.colouring.settle();
   }
 
   private colourBy(id: string | undefined, remember = true): void {
@@ -313,13 +280,7 @@ export class App {
   }
 
   private async copy(text: string, done: string): Promise<void> {
-    try {
-      await navigator.clipboard.writeText(text);
-      this.notices.tell(done);
-    } catch {
-      // Plain http on another host has no clipboard API; the old way needs a selected text field.
-      this.notices.tell(copyBySelection(text) ? done : this.words.say("copyFailed"));
-    }
+    this.notices.tell((await copyText(text)) ? done : this.words.say("copyFailed"));
   }
 
   private complain(message: string): void {
@@ -354,21 +315,3 @@ export class App {
     };
   }
 }
-
-function uniqueProperties(layers: readonly LayerInfo[]): PropertyInfo[] {
-  const found = new Map<string, PropertyInfo>();
-  for (const layer of layers) for (const property of colourable(layer)) found.set(property.id, property);
-  return [...found.values()];
-}
-
-function copyBySelection(text: string): boolean {
-  const field = h("textarea", { readonly: true, class: "visually-hidden" });
-  field.value = text;
-  document.body.append(field);
-  field.select();
-  const done = document.execCommand("copy");
-  field.remove();
-  return done;
-}
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,5 +1,7 @@
 /** Finds the camera that shows a box of ground as large as the free part of the window allows. */
 
+import type { Insets } from "./insets";
+
 export interface FrameBox {
   /** Metres east and north of the origin, metres above it. */
   west: number;
@@ -17,7 +19,7 @@ export interface FrameView {
   /** Radians below the horizon. */
   down: number;
   /** Pixels covered by panels. */
-  inset: { left: number; right: number; top: number; bottom: number };
+  inset: Insets;
 }
 
 export interface Framing {
@@ -68,6 +70,17 @@ function centre(box: FrameBox, view: FrameView, range: number): Framing | undefi
     at.north -= ((((extent.top + extent.bottom) / 2 - middleY) * range) / focal / Math.sin(view.down)) * 0.7;
   }
   return at;
+}
+
+/**
+ * Where to look, in metres right of and ahead of a thing, so that it stands in the middle of the free part.
+ * The range is that from the camera to the point looked at.
+ */
+export function lookBeside(view: FrameView, range: number): { right: number; ahead: number } {
+  const focal = view.height / 2 / Math.tan(view.fovy / 2);
+  const { inset } = view;
+  const [dx, dy] = [(inset.left - inset.right) / 2, (inset.top - inset.bottom) / 2];
+  return { right: (-dx * range) / focal, ahead: (dy * range) / focal / Math.sin(view.down) };
 }
 
 /** Looks down more or less steeply, whichever fills the free part best; a long district wants it steeper. */

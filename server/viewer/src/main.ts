@@ -1,7 +1,12 @@
 /** The start: ask what is published, then open it, or say why not. */
 
-import "./styles.css";
-import { Api, ApiError } from "./api";
+import "./styles/base.css";
+import "./styles/map.css";
+import "./styles/bar.css";
+import "./styles/panels.css";
+import "./styles/status.css";
+import "./styles/windows.css";
+import { Api, ApiError, messageOf } from "./api";
 import { App } from "./app";
 import { h } from "./dom";
 import { languageOf, Words } from "./i18n";
@@ -23,7 +28,7 @@ async function start(): Promise<void> {
     await new App(root, api, release, words, readSettings(location.search)).open();
   } catch (error) {
     const offline = error instanceof ApiError && error.failure === "offline";
-    fail(offline ? words.say("offline") : error instanceof Error ? error.message : String(error));
+    fail(offline ? words.say("offline") : messageOf(error));
     if (!(error instanceof ApiError)) throw error;
   }
 }

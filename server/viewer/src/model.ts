@@ -15,6 +15,8 @@ export interface PropertyInfo {
   name: string;
   kind: "number" | "category";
   values?: string[];
+  /** Evenly spaced quantiles over the whole layer, where the server knows them: then every view has the same classes. */
+  quantiles?: number[];
 }
 
 export interface LayerInfo {
@@ -81,7 +83,14 @@ export function parseProperty(value: unknown): PropertyInfo | undefined {
   const values = enumValues(source["enum"] ?? source["values"]);
   const type = [source["type"], source["component_type"], source["componentType"]].map((t) => text(t) ?? "").join(" ");
   const numeric = values === undefined && /int|float|double|number|scalar/i.test(type) && !/array|string/i.test(type);
-  return { id, name: text(source["name"]) ?? id, kind: numeric ? "number" : "category", ...(values && { values }) };
+  const given = Array.isArray(source["quantiles"]) ? source["quantiles"].map(number).filter((n) => n !== undefined) : [];
+  return {
+    id,
+    name: text(source["name"]) ?? id,
+    kind: numeric ? "number" : "category",
+    ...(values && { values }),
+    ...(numeric && given.length > 1 && { quantiles: given }),
+  };
 }
 
 function enumValues(value: unknown): string[] | undefined {

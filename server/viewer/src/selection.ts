@@ -1,8 +1,8 @@
 /** The selected building: what the tile said at once, what the registry says a moment later, and its place on the map. */
 
 import { Cartesian3, Cartographic, type Cesium3DTileFeature } from "@cesium/engine";
-import { ApiError, isAbort, type Api } from "./api";
-import { metres, sameGeid } from "./format";
+import { ApiError, isAbort, messageOf, type Api } from "./api";
+import { groupGeid, metres, sameGeid } from "./format";
 import type { Words } from "./i18n";
 import type { Entity } from "./model";
 import type { Flight } from "./scene/flight";
@@ -21,6 +21,8 @@ export interface SelectionParts {
   /** After the selected geid changed. */
   changed: () => void;
   redraw: () => void;
+  /** Read out to those who do not see the panel open. */
+  announce: (text: string) => void;
 }
 
 /** The properties a tile holds of a feature, as plain values. */
@@ -38,6 +40,7 @@ export class Selection {
   private request?: AbortController;
   /** Where a click fell: the marker's place until the registry has answered. */
   private clicked?: Cartesian3;
+  private announced?: string;
 
   constructor(private readonly parts: SelectionParts) {
     parts.words.bind(() => this.mark());
@@ -161,7 +164,7 @@ export class Selection {
   private explain(error: unknown): string {
     const { words } = this.parts;
     if (error instanceof ApiError && error.failure === "not-found") return words.say("recordMissing");
-    return words.say("recordFailed", { message: error instanceof Error ? error.message : String(error) });
+    return words.say("recordFailed", { message: messageOf(error) });
   }
 
   private mark(): void {
@@ -175,6 +178,10 @@ export class Selection {
     const { entity, tile } = this.state;
     const name = entity?.name ?? entity?.address ?? text(tile?.["name"]) ?? words.say("unnamed");
     const height = entity?.heightM ?? (typeof tile?.["height_m"] === "number" ? tile["height_m"] : undefined);
+    if (this.announced !== this.state.geid) {
+      this.announced = this.state.geid;
+      this.parts.announce(`${name}, ${groupGeid(this.state.geid)}`);
+    }
     marker.show(place, name, height === undefined ? "" : `${words.say("height_m")} ${metres(height)}`);
     this.parts.redraw();
   }

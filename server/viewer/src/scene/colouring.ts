@@ -6,7 +6,7 @@ import { classifyCategories, classifyNumbers, type Classes } from "../ramp";
 import { conditions } from "../style";
 import type { Tiles } from "./tiles";
 
-const SAMPLE_PER_TILE = 600;
+const SAMPLE_PER_TILE = 4000;
 /** From this many values on the classes stay as they are, so that colours do not change while one moves about. */
 const ENOUGH = 1500;
 /** Shown until the first values are known. */
@@ -14,8 +14,12 @@ const PLAIN = "#5b7183";
 const NOT_FOR_COLOURING = new Set(["geid", "source_key", "name", "address", "parent"]);
 
 /** The properties worth offering: no identifiers, no free text, nothing that is the same everywhere. */
-export const colourable = (layer: LayerInfo): PropertyInfo[] =>
-  layer.properties.filter((p) => !NOT_FOR_COLOURING.has(p.id) && (p.values === undefined || p.values.length > 1));
+export function offered(layers: readonly LayerInfo[]): PropertyInfo[] {
+  const telling = (p: PropertyInfo): boolean =>
+    !NOT_FOR_COLOURING.has(p.id) && (p.values === undefined || p.values.length > 1);
+  const all = layers.flatMap((layer) => layer.properties).filter(telling);
+  return [...new Map(all.map((p) => [p.id, p])).values()];
+}
 
 export class Colouring {
   private property?: PropertyInfo;
@@ -65,12 +69,12 @@ export class Colouring {
     if (!this.property || !this.stale || this.fixed) return;
     this.stale = false;
     const values = [...this.contents.values()].flat();
-    if (values.length === 0) {
+    if (values.length === 0 && !this.property.quantiles) {
       this.changed(this.property, undefined);
       return;
     }
     const classes = classify(this.property, values);
-    this.fixed = values.length >= ENOUGH;
+    this.fixed = values.length >= ENOUGH || this.property.quantiles !== undefined;
     if (JSON.stringify(classes) === JSON.stringify(this.current)) return;
     this.current = classes;
     this.apply(this.property, classes);
@@ -94,7 +98,7 @@ export class Colouring {
 
 function classify(property: PropertyInfo, values: readonly unknown[]): Classes {
   const present = values.filter((value) => value !== undefined && value !== null && value !== "");
-  if (property.kind === "number") return classifyNumbers(present.map(Number));
+  if (property.kind === "number") return classifyNumbers(property.quantiles ?? present.map(Number));
   return classifyCategories(present.map(String), property.values);
 }
 

@@ -7,11 +7,13 @@ import {
   Math as CesiumMath,
   Matrix4,
   PerspectiveFrustum,
+  Transforms,
   type Camera,
 } from "@cesium/engine";
 import { reducedMotion } from "../dom";
 import type { Entity } from "../model";
-import { frameBest, type FrameView } from "../framing";
+import { frameBest, lookBeside } from "../framing";
+import { panelInsets, type Insets } from "../insets";
 import type { CameraState } from "../urlstate";
 import type { Site } from "./site";
 import type { Stage } from "./stage";
@@ -19,18 +21,6 @@ import type { Stage } from "./stage";
 const OBLIQUE = CesiumMath.toRadians(-36);
 /** What the view of the whole district chooses from. */
 const STEEPNESS = [30, 36, 42, 48, 54].map(CesiumMath.toRadians);
-
-/** What the page's bars and panels cover of the map, with a little air. */
-function panelInsets(): FrameView["inset"] {
-  const size = (selector: string): DOMRect | undefined => document.querySelector(selector)?.getBoundingClientRect();
-  const air = 14;
-  return {
-    left: (size(".side")?.right ?? 0) + air,
-    right: (size(".compass")?.width ?? 0) + 2 * air,
-    top: (size(".bar")?.bottom ?? 0) + air,
-    bottom: (size(".status")?.height ?? 0) + air,
-  };
-}
 
 /** The box of an entity as a sphere, however much of it the server said. */
 export function sphereOf(entity: Entity): BoundingSphere | undefined {
@@ -75,10 +65,7 @@ export class Flight {
   }
 
   home(animate = true): void {
-    const { clientWidth: width, clientHeight: height } = this.stage.canvas;
-    const frustum = this.camera.frustum;
-    const fovy = (frustum instanceof PerspectiveFrustum ? frustum.fovy : undefined) ?? 0.66;
-    const { east, north, range, down } = frameBest(this.site.box, { width, height, fovy, inset: panelInsets() }, STEEPNESS);
+    const { east, north, range, down } = frameBest(this.site.box, this.window(), STEEPNESS);
     const aim = Matrix4.multiplyByPoint(this.site.enuToEcef, new Cartesian3(east, north, 0), new Cartesian3());
     this.to(new BoundingSphere(aim, 1), new HeadingPitchRange(0, -down, range), animate);
   }
@@ -88,7 +75,15 @@ export class Flight {
     if (!sphere) return false;
     const range = Math.max(sphere.radius * 6.5, 340);
     const pitch = CesiumMath.clamp(this.camera.pitch, CesiumMath.toRadians(-55), CesiumMath.toRadians(-28));
-    this.to(sphere, new HeadingPitchRange(this.camera.heading, pitch, range), animate);
+    const { right, ahead } = lookBeside({ ...this.window(), down: -pitch }, range);
+    const { heading } = this.camera;
+    const beside = new Cartesian3(
+      right * Math.cos(heading) + ahead * Math.sin(heading),
+      ahead * Math.cos(heading) - right * Math.sin(heading),
+      0,
+    );
+    const aim = Matrix4.multiplyByPoint(Transforms.eastNorthUpToFixedFrame(sphere.center), beside, new Cartesian3());
+    this.to(new BoundingSphere(aim, 1), new HeadingPitchRange(heading, pitch, range), animate);
     return true;
   }
 
@@ -128,6 +123,13 @@ export class Flight {
     const floor = this.site.ground + 3;
     if (place.height >= floor) return;
     this.camera.position = Cartesian3.fromRadians(place.longitude, place.latitude, floor);
+  }
+
+  private window(): { width: number; height: number; fovy: number; inset: Insets } {
+    const { clientWidth: width, clientHeight: height } = this.stage.canvas;
+    const { frustum } = this.camera;
+    const fovy = (frustum instanceof PerspectiveFrustum ? frustum.fovy : undefined) ?? 0.66;
+    return { width, height, fovy, inset: panelInsets(width, height) };
   }
 
   private focus(): Cartesian3 {

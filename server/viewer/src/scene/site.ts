@@ -5,6 +5,8 @@ import type { Camera } from "@cesium/engine";
 import type { FrameBox } from "../framing";
 import type { Region } from "../model";
 
+const EARTH_RADIUS_M = 6_371_000;
+
 export class Site {
   readonly centre: Cartesian3;
   readonly enuToEcef: Matrix4;
@@ -49,6 +51,15 @@ export class Site {
     const place = Cartographic.fromCartesian(point);
     if (place) place.height = this.ground;
     return place;
+  }
+
+  /** On the ground in the middle of the window, across; nothing where the middle is sky. */
+  metresPerPixel(camera: Camera, { clientWidth, clientHeight }: HTMLCanvasElement): number | undefined {
+    const [x, y] = [clientWidth / 2, clientHeight / 2];
+    const [a, b] = [this.groundAt(camera, x - 50, y), this.groundAt(camera, x + 50, y)];
+    if (!a || !b) return undefined;
+    const east = (b.longitude - a.longitude) * Math.cos(a.latitude);
+    return (Math.hypot(east, b.latitude - a.latitude) * EARTH_RADIUS_M) / 100;
   }
 
   static around(regions: readonly Region[]): Site {

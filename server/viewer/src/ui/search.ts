@@ -1,6 +1,6 @@
 /** The search box: an ARIA combobox over `/entities?q=`, debounced, with stale requests aborted. */
 
-import { isAbort } from "../api";
+import { isAbort, messageOf } from "../api";
 import { h, icon, ICONS } from "../dom";
 import { groupGeid } from "../format";
 import type { Words } from "../i18n";
@@ -81,7 +81,7 @@ export class SearchBox {
     } catch (error) {
       if (isAbort(error) || request.signal.aborted) return false;
       this.show([]);
-      this.note(this.options.words.say("searchFailed", { message: error instanceof Error ? error.message : String(error) }));
+      this.note(this.options.words.say("searchFailed", { message: messageOf(error) }));
       return false;
     } finally {
       if (this.request === request) this.element.classList.remove("busy");

@@ -29,7 +29,7 @@ export function topbar(release: Release, words: Words, search: HTMLElement, chan
     "header",
     { class: "bar" },
     menu,
-    h("div", { class: "brand" }, h("h1", {}, release.name), code, kind),
+    h("div", { class: "brand" }, h("h1", { title: release.name }, release.name), code, kind),
     search,
     h("div", { class: "release" }, label, h("code", {}, release.id)),
     languages,

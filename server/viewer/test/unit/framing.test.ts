@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { frame, frameBest, project, type FrameBox, type FrameView } from "../../src/framing";
+import { frame, frameBest, lookBeside, project, type FrameBox, type FrameView } from "../../src/framing";
 
 const district: FrameBox = { west: -4900, south: -2400, east: 4900, north: 2400, top: 200 };
 const view = (width: number, height: number, left = 270): FrameView => ({
@@ -40,5 +40,20 @@ describe("the whole district", () => {
     const long = frameBest(district, window, [0.5, 0.7, 0.9]);
     const deep = frameBest({ west: -2000, south: -4000, east: 2000, north: 4000, top: 100 }, window, [0.5, 0.7, 0.9]);
     expect(long.down).toBeGreaterThan(deep.down);
+  });
+});
+
+describe("a thing flown to", () => {
+  it.each([
+    [1280, 720, { left: 270, right: 380, top: 60, bottom: 40 }],
+    [390, 844, { left: 14, right: 60, top: 110, bottom: 450 }],
+  ])("stands in the middle of what a window of %i × %i has free", (width, height, inset) => {
+    const window = { ...view(width, height), inset, down: (50 * Math.PI) / 180 };
+    const { right, ahead } = lookBeside(window, 400);
+    const seen = project({ west: 0, east: 0, south: 0, north: 0, top: 0 }, window, { east: right, north: ahead, range: 400 });
+    const middle = [(inset.left + width - inset.right) / 2, (inset.top + height - inset.bottom) / 2];
+    // Perspective moves it a little; a tenth of the free part is near enough.
+    expect(Math.abs((seen?.left ?? NaN) - (middle[0] as number))).toBeLessThan(0.1 * (width - inset.left - inset.right));
+    expect(Math.abs((seen?.top ?? NaN) - (middle[1] as number))).toBeLessThan(0.1 * (height - inset.top - inset.bottom));
   });
 });

@@ -46,6 +46,11 @@ describe("a property", () => {
     expect(parseProperty(source)?.kind).toBe(kind);
   });
 
+  it("has quantiles where the server gives numbers", () => {
+    expect(parseProperty({ id: "a", type: "SCALAR", quantiles: [1, 2, null, 4] })?.quantiles).toEqual([1, 2, 4]);
+    expect(parseProperty({ id: "a", type: "STRING", quantiles: [1, 2] })?.quantiles).toBeUndefined();
+  });
+
   it("lists the names of its enum", () => {
     expect(parseProperty({ id: "a", type: "ENUM", enum: { values: [{ name: "住宅", value: 0 }] } })?.values).toEqual(["住宅"]);
   });
