@@ -298,7 +298,7 @@ def test_of_a_folder_only_what_looks_like_buildings_is_taken(tmp_path: Path, run
     buildings(tmp_path / "houses.gpkg")
     write(tmp_path / "zones.gpkg", squares(16, 500_000, 3_450_000, 100), {"zone": list("abcdefghijklmnop")})
     answer = run(tmp_path, "-o", tmp_path / "folder", *ELLIPSOID)
-    assert [source.name for source in load_project(tmp_path / "folder").sources] == ["houses"]
+    assert [source.path for source in load_project(tmp_path / "folder").sources] == [("../houses.gpkg",)]
     assert answer["unused"][0]["file"] == "zones.gpkg"
     run(tmp_path / "houses.gpkg", tmp_path / "zones.gpkg", "-o", tmp_path / "named", *ELLIPSOID)
     assert len(load_project(tmp_path / "named").sources) == 2

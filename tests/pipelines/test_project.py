@@ -346,11 +346,11 @@ def mangled(draw: st.DrawFn) -> str:
     lines = GOOD.splitlines()
     for _ in range(draw(st.integers(1, 3))):
         number = draw(st.integers(0, len(lines) - 1))
-        renamed = f"{lines[number].split('=')[0]}= {{}}"
+        renamed = lines[number].split("=")[0]
         word = draw(st.sampled_from(WORDS))
         lines[number] = draw(
             st.one_of(
-                VALUES.map(renamed.format),
+                VALUES.map(lambda value, renamed=renamed: f"{renamed}= {value}"),
                 VALUES.map(lambda value, word=word: f"{word} = {value}"),
                 st.sampled_from(
                     [f"[{word}]", f"[[{word}]]", f"[source.{word}]", f"[[source.{word}]]", f"[layers.{word}]"]
