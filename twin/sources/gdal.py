@@ -14,11 +14,11 @@ import pyogrio.raw
 from numpy.typing import NDArray
 
 from twin.sources import dbf, wkb
+from twin.sources.block import ReadOptions, SourceBlock, VectorSource, block_from_wkb
 from twin.sources.container import Located, locate
 from twin.sources.encoding import EncodingGuess, beside, check_encoding, detect_encoding
 from twin.sources.layer import Layer, choose_columns, describe, proper_names, quiet, quoted, reading
 from twin.sources.text import Decoder, decode_table
-from twin.sources.vector import ReadOptions, SourceBlock, VectorSource, block_from_wkb
 
 #: Drivers whose features can be reached by number without reading the ones before.
 _SPLITTABLE: Final = frozenset({"GPKG", "ESRI Shapefile", "FlatGeobuf", "OpenFileGDB"})

@@ -22,6 +22,9 @@ from twin.sources.container import Located
 from twin.sources.encoding import EncodingGuess, decode_value
 from twin.sources.text import is_nested, plain_type
 
+# GDAL would leave a file `*.gz.properties` beside every gzipped source, in a folder that is not ours to write to.
+pyogrio.set_gdal_config_options({"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"})
+
 #: What GDAL and its drivers write where a file states no CRS.
 _PLACEHOLDER: Final = re.compile(
     r"^\s*(LOCAL_CS|ENGCRS|ENGINEERINGCRS"

@@ -13,10 +13,10 @@ import pyogrio
 import pyogrio.raw
 
 from twin.errors import SourceError
+from twin.sources.block import ReadOptions, SourceBlock, VectorSource
 from twin.sources.gdal import GdalReader
 from twin.sources.layer import choose_columns, quiet, reading
 from twin.sources.text import Decoder
-from twin.sources.vector import ReadOptions, SourceBlock, VectorSource
 
 SUFFIXES: Final = frozenset({".osm", ".pbf"})
 TABLE: Final = "buildings"

@@ -17,9 +17,9 @@ import shapely
 
 from twin.errors import MisuseError, SourceError
 from twin.sources import wkb
+from twin.sources.block import ReadOptions, SourceBlock, VectorSource, block_from_wkb
 from twin.sources.layer import choose_columns
 from twin.sources.text import Decoder, decode_table, is_nested, plain_type
-from twin.sources.vector import ReadOptions, SourceBlock, VectorSource, block_from_wkb
 
 _MAGIC: Final = b"PAR1"
 _UTF8: Final = Decoder("utf-8", False, {})
