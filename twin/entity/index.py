@@ -19,6 +19,7 @@ import shapely
 from numpy.typing import NDArray
 
 from twin.entity import geid as geids
+from twin.entity.aliases import AliasTexts
 from twin.entity.index_schema import ATTRIBUTE, GEOMETRY, INDEX_FIELDS, index_schema, sorted_table
 from twin.entity.level_grid import LevelGrid
 from twin.entity.rows import exterior_bounds, geojson_geometry, json_value, polygons
@@ -126,20 +127,21 @@ class EntityIndex:
         sources = self.table["source"]
         return next((row for row in self._keys().equal_to(key) if sources[row].as_py() == source), None)
 
+    def by_alias(self, text: str, limit: int = 100) -> list[int]:
+        """Rows that have an alias, given as `scheme:value` or as a bare value; case and width of letters do not matter.
+
+        An alias may stand for several entities: all of them are given, up to `limit`.
+        """
+        return _first(self._aliases().equal_to(text), limit)
+
     def prefix(self, text: str, limit: int) -> list[int]:
         """Rows whose source key, name, address or geid begins with a text; then those whose name or address holds it.
 
-        Case and width of letters do not matter, nor dashes in a geid. The order is the same every time.
+        An alias that is the text counts as a key, one that only begins with it comes last. Case and width of letters do
+        not matter, nor dashes in a geid. The order is the same every time.
         """
         wanted = fold(text)
-        if not wanted or limit <= 0:
-            return []
-        found: dict[int, None] = {}
-        for row in self._hits(wanted):
-            found.setdefault(row)
-            if len(found) >= limit:
-                break
-        return list(found)
+        return _first(self._hits(wanted), limit) if wanted else []
 
     def _hits(self, text: str) -> Iterator[int]:
         start = geids.partial(text)
@@ -148,12 +150,14 @@ class EntityIndex:
             yield from self._geids_from(start)
         keys, name, address = (self._text(column) for column in ("source_key", "name", "address"))
         yield from keys.equal_to(text)
+        yield from self._aliases().equal_to(text)
         for texts in (name, address, keys):
             yield from texts.starting_with(text)
         if start is not None and not sure:
             yield from self._geids_from(start)
         for texts in (name, address):
             yield from texts.containing(text)
+        yield from self._aliases().starting_with(text)
 
     def _geids_from(self, start: str) -> range:
         low = int(np.searchsorted(self._geids, np.bytes_(start.encode())))
@@ -231,9 +235,9 @@ class EntityIndex:
     def warm(self) -> None:
         """Makes now what look-ups by key, text and place need, so that the first of them need not wait.
 
-        About three seconds of work for a million rows; a server calls it in a thread before it switches releases.
+        About four seconds of work for a million rows; a server calls it in a thread before it switches releases.
         """
-        self._keys(), self._grid(), self._vertical()
+        self._keys(), self._grid(), self._vertical(), self._aliases()
         for column in ("source_key", "name", "address"):
             self._text(column)
 
@@ -245,6 +249,10 @@ class EntityIndex:
 
     def _keys(self) -> SortedText:
         made: SortedText = self._made("keys", lambda: SortedText.build(self.table["source_key"], folded=False))
+        return made
+
+    def _aliases(self) -> AliasTexts:
+        made: AliasTexts = self._made("aliases", lambda: AliasTexts.build(self.table["aliases"]))
         return made
 
     def _text(self, column: str) -> SortedText:
@@ -263,6 +271,16 @@ class EntityIndex:
     def _make_vertical(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         base, height = (pc.fill_null(self.table[name], float("nan")).to_numpy() for name in ("height", "height_m"))
         return base, np.where(np.isfinite(height), base + height, base)
+
+
+def _first(rows: Iterator[int], limit: int) -> list[int]:
+    """The first different rows."""
+    found: dict[int, None] = {}
+    for row in rows:
+        if len(found) >= limit:
+            break
+        found.setdefault(row)
+    return list(found)
 
 
 def _fixed_width(column: pa.ChunkedArray, path: Path) -> NDArray[np.bytes_]:

@@ -29,6 +29,7 @@ INDEX_FIELDS: tuple[pa.Field, ...] = (
     pa.field("source_key", _TEXT),
     pa.field("name", _TEXT),
     pa.field("address", _TEXT),
+    pa.field("aliases", pa.list_(_TEXT)),  # `scheme:value`
     pa.field("parent", _TEXT),  # geid of the entity it is part of
     pa.field("tile", _TEXT),  # content key; null: not drawn
     pa.field("row", pa.int32()),  # feature row in the tile; -1: not drawn
