@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
 
-from pipelines.columns import conform, segment_table, text_column
+from pipelines.columns import conform, segment_table, source_aliases, text_column
 from pipelines.plan import BlockTask, SourceFile
 from pipelines.project import Layer, Source
 from pipelines.rules import SourceRules, height_context
@@ -24,7 +24,7 @@ from twin.geometry.clean import Cleaned, CleanOptions, clean
 from twin.geometry.footprints import Footprints
 from twin.modelling.heights import Heights, evaluate
 from twin.modelling.numbers import counts
-from twin.report import Severity
+from twin.report import REASONS, Severity
 from twin.sources.keys import key_text
 from twin.sources.vector import SourceBlock
 
@@ -258,6 +258,7 @@ def _core(attributes: pa.Table, block: SourceBlock, pieces: _Pieces, context: In
         "part_of": part_of,
         "name": text_column(attributes, fields.name, count),
         "address": text_column(attributes, fields.address, count),
+        "aliases": source_aliases(attributes, fields.aliases, count),
         "storeys": _storeys(attributes, fields.storeys, count),
     }
 
@@ -286,7 +287,7 @@ def _reasons(block: SourceBlock, pieces: _Pieces, cleaned: Cleaned, found: Heigh
     reasons[cleaned.repaired] |= bit("geometry_repaired")
     for row, code in block.reasons.items():
         mine = pieces.row == row
-        if code == "geometry_read_failed":
+        if REASONS[code].outcome is not None:  # why there is no geometry; what follows from that is not said again
             reasons[mine] = bit(code)
         else:
             reasons[mine] |= bit(code)
