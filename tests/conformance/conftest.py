@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import absent
+from tools.build_viewer import find_in_wheel, find_on_path
 from twin.tiles.external import find_node
 
 JS = Path(__file__).parents[1] / "js"
-
-
-def _absent(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +21,7 @@ def node() -> str:
     """The Node program; without it the tests skip, on CI they fail."""
     found = find_node()
     if found is None:
-        _absent("Node is not installed, so no outside judge can run")
+        absent("Node is not installed, so no outside judge can run")
     return str(found)
 
 
@@ -41,12 +36,15 @@ def judges(node: str) -> Path:
         stamp = modules / ".package-lock.json"
         fresh = stamp.exists() and stamp.stat().st_mtime >= (JS / "package-lock.json").stat().st_mtime
         if not fresh:
-            npm = shutil.which("npm")
-            if npm is None:
-                _absent("npm is not installed, so the outside judges cannot be fetched")
-            command = [str(npm), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-            done = subprocess.run(command, cwd=JS, capture_output=True, text=True, check=False)
+            tool = find_on_path() or find_in_wheel()
+            if tool is None:
+                absent("npm is not installed, so the outside judges cannot be fetched")
+            assert tool is not None
+            command = [*tool.npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+            path = f"{tool.folder}{os.pathsep}{os.environ.get('PATH', '')}"
+            environment = {**os.environ, "PATH": path}
+            done = subprocess.run(command, cwd=JS, env=environment, capture_output=True, text=True, check=False)
             if done.returncode:
-                _absent(f"npm ci failed in {JS}: {done.stderr[-300:]}")
+                absent(f"npm ci failed in {JS}: {done.stderr[-300:]}")
             stamp.touch()
     return modules
