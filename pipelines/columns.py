@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.project import Source
+from twin.entity.aliases import alias_lists, scheme_of, written
+from twin.sources.keys import key_text
 
 ATTRIBUTE = "attr."
 
@@ -23,6 +25,7 @@ CORE = pa.schema(
         ("part_of", pa.string()),  # key of the building a part belongs to, where the source says so
         ("name", pa.string()),
         ("address", pa.string()),
+        ("aliases", pa.list_(pa.string())),  # further codes, `scheme:value`; null where the source names no such field
         ("storeys", pa.int32()),
         ("base_m", pa.float64()),
         ("height_m", pa.float64()),
@@ -119,6 +122,14 @@ def text_column(attributes: pa.Table, field: str | None, count: int) -> pa.Array
         return pa.nulls(count, pa.string())
     text = pc.utf8_trim_whitespace(_cast(attributes.column(field).combine_chunks(), pa.string()))
     return pc.if_else(pc.equal(text, ""), None, text)
+
+
+def source_aliases(attributes: pa.Table, fields: Sequence[str], count: int) -> pa.Array:
+    """(n,) lists of `scheme:value`, one for every alias field that is filled; null where the source names no field."""
+    there = [name for name in fields if name in attributes.column_names]
+    if not there:
+        return pa.nulls(count, pa.list_(pa.string()))
+    return alias_lists(*(written(scheme_of(name), key_text(attributes.column(name))) for name in there))
 
 
 def segment_table(core: Mapping[str, object], attributes: list[pa.Array], schema: pa.Schema) -> pa.Table:

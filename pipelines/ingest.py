@@ -20,8 +20,9 @@ from pipelines.rules import SourceRules, height_context
 from pipelines.segment import bit, open_segment, write_segment
 from twin.crs.reference import Crs, check_plausible, horizontal, parse_crs
 from twin.errors import CrsError
-from twin.geometry.clean import Cleaned, CleanOptions, clean
+from twin.geometry.clean import Cleaned, CleanOptions, clean, clean_rings
 from twin.geometry.footprints import Footprints
+from twin.geometry.wkb_rings import read_rings
 from twin.modelling.heights import Heights, evaluate
 from twin.modelling.numbers import counts
 from twin.report import REASONS, Severity
@@ -121,15 +122,14 @@ def _write(path: Path, block: SourceBlock, context: IngestContext) -> tuple[str,
     if path.exists():
         return ()
     pieces = _pieces(block, context.source.multipart == "explode")
-    surfaces, notes = _reproject(pieces.geometry, context)
-    cleaned = clean(surfaces, _block_options(context))
+    cleaned, notes = _cleaned(block, pieces, context)
     attributes = block.attributes.take(pa.array(pieces.row)) if pieces.exploded else block.attributes
     found = _heights(attributes, block, pieces.row, cleaned.footprints, context)
     reasons = _reasons(block, pieces, cleaned, found)
     core = _core(attributes, block, pieces, context)
     core |= height_columns(found, cleaned)
     core["reasons"] = reasons
-    kept = conform(attributes, context.attributes, len(surfaces))
+    kept = conform(attributes, context.attributes, len(pieces.geometry))
     table = segment_table(core, kept, context.attributes)
     raw = attributes if context.source.duplicates == "union" else None
     write_segment(path, table, cleaned.footprints, raw)
@@ -165,18 +165,26 @@ def _pieces(block: SourceBlock, explode: bool) -> _Pieces:
     return _Pieces(geometry, row, part.astype(np.int32), True)
 
 
-def _reproject(geometry: Geometries, context: IngestContext) -> tuple[Geometries, tuple[str, ...]]:
-    """Surfaces in the working CRS, and what is remarkable about where they lie.
+def _cleaned(block: SourceBlock, pieces: _Pieces, context: IngestContext) -> tuple[Cleaned, tuple[str, ...]]:
+    """Footprints in the working CRS, and what is remarkable about where they lie.
 
     Raises:
         CrsError: The coordinates cannot be what the CRS says: swapped axes, degrees for metres, a wrong zone.
     """
+    options = _block_options(context)
+    rings = None if pieces.exploded or block.wkb is None or block.reasons else read_rings(block.wkb)
+    if rings is None:
+        xy, notes = _reproject(shapely.get_coordinates(pieces.geometry), context)
+        surfaces = np.asarray(shapely.set_coordinates(pieces.geometry.copy(), xy), dtype=object)
+        return clean(surfaces, options), notes
+    xy, notes = _reproject(rings.xy, context)
+    return clean_rings(replace(rings, xy=xy), shapely.is_missing(block.geometry), options), notes
+
+
+def _reproject(xy: NDArray[np.float64], context: IngestContext) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     source, target = _crs(context.file.crs), _crs(context.working_crs)
-    xy = shapely.get_coordinates(geometry)
     notes = _plausible(source, xy, context)
-    if source == target:
-        return geometry, notes
-    return np.asarray(shapely.set_coordinates(geometry.copy(), horizontal(source, target)(xy)), dtype=object), notes
+    return (xy if source == target else horizontal(source, target)(xy)), notes
 
 
 def _plausible(crs: Crs, xy: NDArray[np.float64], context: IngestContext) -> tuple[str, ...]:

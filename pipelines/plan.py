@@ -28,7 +28,7 @@ from twin.sources.vector import ReadOptions, VectorSource, open_source
 #: Features a worker takes at a time.
 BLOCK = 25_000
 #: Raised whenever the same input would give other bytes, so that no work of an older program is taken over.
-BUILD_FORMAT = 2
+BUILD_FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +185,7 @@ def _check_fields(project: Project, files: tuple[SourceFile, ...]) -> None:
             "min_height": fields.min_height,
             "part_of": fields.part_of,
             "kind": fields.kind,
+            **{f"aliases[{at}]": field for at, field in enumerate(fields.aliases)},
         }
         rules = {
             f"{rule.from_} rule": rule.field for rule in (*source.height, *source.ground) if hasattr(rule, "field")

@@ -80,6 +80,10 @@ class Fields(_Table):
     kind: _Text | None = Field(
         default=None, description="Field that tells a building from a building part (text containing `part`)"
     )
+    aliases: _Texts = Field(
+        default=(),
+        description="Fields with further codes of a building, such as its real-estate number; it is found by them, too",
+    )
     keep: _Texts = Field(
         default=("*",), description='Source fields carried into the tiles and the registry; "*" means all'
     )

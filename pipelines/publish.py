@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines.aliases import index_aliases, remember_aliases
 from pipelines.columns import ATTRIBUTE
 from pipelines.encode import CLASS_ID
 from pipelines.identify import Identified
@@ -112,6 +113,7 @@ def publish_release(
         "layers": rows,
     }
     (staging.release_path / "release.json").write_bytes(release_json(info))
+    remember_aliases(registry, project, [layer.entities for layer in layers])
     registry.commit(release)
     publish(output_path(project), staging, release)
     return Published(release, sum(int(row["bytes"]) for row in rows.values()))
@@ -237,6 +239,7 @@ def index_columns(project: Project, entities: LayerEntities) -> dict[str, Any]:
         "entity_class": identity.entity_class,
         "source": pa.array(names[identity.source], pa.string()),
         "source_key": identity.source_key,
+        "aliases": index_aliases(project, entities),
         "parent": identity.parent,
         "lon": entities.lon,
         "lat": entities.lat,

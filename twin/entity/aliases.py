@@ -1,7 +1,7 @@
 """Other names of entities: codes of other systems, by which those systems and people ask for a building (D4).
 
-An alias is written `scheme:value`. The scheme never holds a colon, so the first one separates. Aliases lead to an entity,
-they are not its identity: several entities may share one, and one may go over to another entity.
+An alias is written `scheme:value`. The scheme never holds a colon, so the first one separates. Aliases lead to an
+entity, they are not its identity: several entities may share one, and one may go over to another entity.
 """
 
 from __future__ import annotations
