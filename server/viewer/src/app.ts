@@ -77,12 +77,18 @@ export class App {
     this.progress = new Progress(this.stage, this.tiles);
     this.datum = new Datum(api, this.tiles);
     this.flight = new Flight(this.stage, this.site);
-    this.colouring = new Colouring(this.tiles, (property, classes) => {
-      this.highlight.restyled();
-      this.side.show(property, classes);
-    });
     const redraw = (): void => this.stage.redraw();
-    this.highlight = new Highlight(this.tiles, redraw, (feature) => this.selection.found(feature));
+    this.colouring = new Colouring(this.tiles, (property, classes) => {
+      this.highlight.hover(undefined);
+      this.side.show(property, classes);
+      redraw();
+    });
+    this.highlight = new Highlight(
+      this.tiles,
+      redraw,
+      (feature) => this.selection.found(feature),
+      () => this.selection.lost(),
+    );
     const marker = new Marker(scene);
     const panel = this.makePanel();
     this.selection = new Selection({
@@ -239,6 +245,7 @@ export class App {
     scene.postRender.addEventListener(scale);
     scene.renderError.addEventListener((_scene: unknown, error: unknown) => this.complain(messageOf(error)));
     this.tiles.onError.push((message) => this.complain(this.words.say("tileFailed", { message })));
+    scene.postRender.addEventListener(() => this.highlight.keep());
     this.progress.onChange = (pending) => this.status.showPending(pending);
     this.progress.onComplete = () => this.colouring.settle();
   }
@@ -306,7 +313,7 @@ export class App {
         language: this.words.language,
         colour: this.colouring.by,
         selected: this.selection.geid,
-        highlighted: this.selection.shown?.drawn ?? false,
+        highlighted: this.highlight.lit,
         tilesLoaded: this.tiles.loaded,
         pending: this.tiles.pending,
         camera: { ...this.flight.state(), heading: CesiumMath.toDegrees(scene.camera.heading) },

@@ -114,6 +114,11 @@ export class Selection {
     this.update({ tile: propertiesOf(feature), drawn: true });
   }
 
+  /** Its tile was thrown out; the panel keeps what is known. */
+  lost(): void {
+    this.update({ drawn: false });
+  }
+
   fly(): void {
     if (this.state?.entity && this.parts.flight.entity(this.state.entity)) return;
     if (!this.clicked) return;

@@ -32,12 +32,16 @@ export class Highlight {
     tiles: Tiles,
     private readonly redraw: () => void,
     private readonly found: (feature: Cesium3DTileFeature) => void,
+    private readonly lost: () => void,
   ) {
     tiles.onVisible.push((content) => this.visible(content));
+    tiles.onUnload.push((content) => this.unloaded(content));
   }
 
-  get feature(): Cesium3DTileFeature | undefined {
-    return this.selectedFeature;
+  /** The selected feature is in memory and has the accent. */
+  get lit(): boolean {
+    const feature = this.selectedFeature;
+    return feature !== undefined && !gone(feature) && Color.equals(feature.color, this.accent);
   }
 
   select(target: Target | undefined, feature?: Cesium3DTileFeature): void {
@@ -62,19 +66,17 @@ export class Highlight {
     this.redraw();
   }
 
-  /** A new style resets every colour and the tiles with it. */
-  restyled(): void {
-    this.hovered = undefined;
+  /** A new style resets every colour, a frame after it was set and without a word; so each frame is looked over. */
+  keep(): void {
+    const feature = this.selectedFeature;
+    if (!feature || gone(feature) || Color.equals(feature.color, this.accent)) return;
+    feature.color = this.accent;
     this.redraw();
   }
 
   private visible(content: Cesium3DTileContent): void {
     if (!this.target || this.searched.has(content)) return;
-    if (this.selectedFeature?.content === content) {
-      // The style was applied just before this event; the accent has to come after it.
-      if (!Color.equals(this.selectedFeature.color, this.accent)) this.selectedFeature.color = this.accent;
-      return;
-    }
+    if (this.selectedFeature?.content === content) return;
     const { tile, row } = this.target;
     const here = tile !== undefined && row !== undefined && content.url.split("?")[0]?.endsWith(tile);
     const feature = featureIn(content, this.target.geid, here ? row : undefined);
@@ -85,6 +87,13 @@ export class Highlight {
     this.selectedFeature = feature;
     feature.color = this.accent;
     this.found(feature);
+  }
+
+  private unloaded(content: Cesium3DTileContent): void {
+    if (this.hovered?.content === content) this.hovered = undefined;
+    if (this.selectedFeature?.content !== content) return;
+    this.selectedFeature = undefined;
+    this.lost();
   }
 
   private restore(feature: Cesium3DTileFeature | undefined): void {

@@ -42,6 +42,7 @@ export class Tiles {
   /** Told for each tile drawn in a frame. */
   readonly onVisible: ((content: Cesium3DTileContent, layer: string) => void)[] = [];
   readonly onLoad: ((content: Cesium3DTileContent, layer: string) => void)[] = [];
+  readonly onUnload: ((content: Cesium3DTileContent, layer: string) => void)[] = [];
   readonly onProgress: ((state: Pending) => void)[] = [];
   readonly onError: ((message: string) => void)[] = [];
   /** What is in memory now. */
@@ -98,7 +99,10 @@ export class Tiles {
       }
     });
     tileset.tileUnload.addEventListener((tile: Cesium3DTile) => {
-      for (const content of contents(tile)) this.contents.delete(content);
+      for (const content of contents(tile)) {
+        this.contents.delete(content);
+        for (const listener of this.onUnload) listener(content, layer);
+      }
     });
     tileset.loadProgress.addEventListener((pending: number, processing: number) => {
       this.progress.set(layer, { pending, processing });
