@@ -12,6 +12,7 @@ import uvicorn
 
 from server.app import Application, create_app
 from server.settings import Settings
+from server.viewer_files import NOT_BUILT
 from twin.errors import MisuseError
 
 _GRACE_SECONDS = 10
@@ -94,6 +95,8 @@ def run(settings: Settings, browser: bool = False) -> None:
     """
     check_access(settings)
     app = create_app(settings)
+    if not app.viewer.built:
+        typer.echo(f"note: {NOT_BUILT}", err=True)
     with listen(settings.host, settings.port) as listening:
         if settings.metrics_port is not None:
             _expose_metrics(app, settings.host, settings.metrics_port)

@@ -29,6 +29,7 @@ from twin.store.base import compress, digest, quoted, variant_etag
 
 ROUTE = "/viewer/{file}"
 INDEX = "index.html"
+NOT_BUILT = "The viewer has not been built: run `make viewer` in the clone, or install a wheel, which contains it."
 #: Nothing from outside, no inline script, no `eval`. WebAssembly decodes meshopt; CesiumJS starts workers from blobs,
 #: reads textures out of GLB buffers as blobs, and its widgets set inline styles.
 POLICY = "; ".join(
@@ -169,7 +170,7 @@ class Viewer:
             return 308
         resource = self._files.get(path[len(self._prefix) :] or INDEX)
         if resource is None:
-            detail = "The viewer has no such file." if self.built else "The viewer is not part of this installation."
+            detail = "The viewer has no such file." if self.built else NOT_BUILT
             await send_problem(not_found(detail), scope, send)
             return 404
         return await answer(resource, scope, send)

@@ -72,7 +72,9 @@ def test_everything_works_below_a_prefix(district: Any, serve: Any, ask: Any) ->
 
 def test_without_a_built_viewer_the_rest_is_served(district: Any, serve: Any, ask: Any, tmp_path: Path) -> None:
     app = serve(district.out, viewer=tmp_path / "none")
-    assert ask(app, "/viewer/").status == 404
+    answer = ask(app, "/viewer/")
+    assert answer.status == 404
+    assert "make viewer" in answer.json()["detail"]
     page = ask(app, "/", accept="text/html")
     assert page.status == 200
     assert b"Sample &lt;District&gt;" in page.body
