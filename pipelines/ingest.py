@@ -35,6 +35,8 @@ U64 = NDArray[np.uint64]
 
 #: Elevation of the lowest and highest vertex, offered to the height rules under these names where the source has Z.
 Z_FIELDS = ("@z_min", "@z_max")
+#: Any area at all: what is left of a piece that was nothing but digitising dirt has none.
+_SOME_AREA_M2 = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +208,9 @@ def clean_options(layer: Layer) -> CleanOptions:
 
 
 def _block_options(context: IngestContext) -> CleanOptions:
-    """As `clean_options`, but a piece of a building cut at a sheet border may be as small as it likes."""
+    """As `clean_options`, but a piece of a building cut at a sheet border may be as small as it likes, if not nothing."""
     options = clean_options(context.layer)
-    return replace(options, min_area_m2=0.0) if context.source.duplicates == "union" else options
+    return replace(options, min_area_m2=_SOME_AREA_M2) if context.source.duplicates == "union" else options
 
 
 def _heights(

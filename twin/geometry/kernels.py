@@ -138,6 +138,51 @@ def keep_corners(xy: F64, ring: I64, tolerance: float) -> NDArray[np.bool_]:
 
 
 @_jit
+def _side(ax: float, ay: float, bx: float, by: float, cx: float, cy: float) -> float:
+    return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+
+
+@_jit
+def simple_shells(xy: F64, ring: I64, polygon: I64, feature: I64, most: int) -> NDArray[np.bool_]:
+    """(n,) True where a feature is one ring of at most `most` points no two edges of which touch but at their corners.
+
+    False says nothing: such a feature may be valid all the same (courts, several parts, long rings).
+    """
+    out = np.zeros(len(feature) - 1, dtype=np.bool_)
+    for i in range(len(feature) - 1):
+        p = feature[i]
+        if feature[i + 1] - p != 1 or polygon[p + 1] - polygon[p] != 1:
+            continue
+        a = ring[polygon[p]]
+        n = ring[polygon[p] + 1] - a
+        if n < 3 or n > most:
+            continue
+        plain = True
+        for j in range(n):
+            jx, jy = xy[a + j, 0], xy[a + j, 1]
+            k = j + 1 if j + 1 < n else 0
+            kx, ky = xy[a + k, 0], xy[a + k, 1]
+            west, east = min(jx, kx), max(jx, kx)
+            south, north = min(jy, ky), max(jy, ky)
+            for s in range(j + 2, n):
+                if s == n - 1 and j == 0:
+                    continue
+                t = s + 1 if s + 1 < n else 0
+                sx, sy, tx, ty = xy[a + s, 0], xy[a + s, 1], xy[a + t, 0], xy[a + t, 1]
+                if max(sx, tx) < west or min(sx, tx) > east or max(sy, ty) < south or min(sy, ty) > north:
+                    continue
+                across = _side(jx, jy, kx, ky, sx, sy) * _side(jx, jy, kx, ky, tx, ty)
+                along = _side(sx, sy, tx, ty, jx, jy) * _side(sx, sy, tx, ty, kx, ky)
+                if across <= 0 and along <= 0:
+                    plain = False
+                    break
+            if not plain:
+                break
+        out[i] = plain
+    return out
+
+
+@_jit
 def _inside(px: float, py: float, ax: float, ay: float, bx: float, by: float, cx: float, cy: float) -> bool:
     ab = (bx - ax) * (py - ay) - (by - ay) * (px - ax)
     bc = (cx - bx) * (py - by) - (cy - by) * (px - bx)

@@ -45,6 +45,7 @@ class SourceBlock:
         z_min, z_max: (n,) range of Z in the units of the source; NaN where the geometry is 2D.
         reasons: Row in the block (from 0) to reason code.
         notes: Oddities of this block, each a sentence.
+        wkb: The records themselves, where none of them needed any treatment; None otherwise.
     """
 
     first_row: int
@@ -54,6 +55,7 @@ class SourceBlock:
     z_max: NDArray[np.float64]
     reasons: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    wkb: pa.Array | None = None
 
     def __len__(self) -> int:
         return len(self.geometry)
@@ -148,4 +150,6 @@ def block_from_wkb(
         notes.append(f"{decoded.curved} curved geometries were turned into straight segments")
     if decoded.patched:
         notes.append(f"{decoded.patched} surfaces made of patches in space were projected to their footprint")
-    return SourceBlock(first_row, attributes, decoded.geometry, decoded.z_min, decoded.z_max, found, tuple(notes))
+    return SourceBlock(
+        first_row, attributes, decoded.geometry, decoded.z_min, decoded.z_max, found, tuple(notes), decoded.records
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -36,6 +36,7 @@ class Decoded:
         reasons: Row to reason code: damaged records, rings left out, nothing left.
         curved: How many rows were linearised.
         patched: How many polyhedral surfaces, TINs and triangles were projected to their footprint.
+        records: The WKB as read, where none of it needed any treatment.
     """
 
     geometry: Geometries
@@ -44,6 +45,7 @@ class Decoded:
     reasons: dict[int, str]
     curved: int = 0
     patched: int = 0
+    records: pa.Array | None = None
 
 
 def decode(column: pa.Array, linearise: Callable[[NDArray[np.int64]], list[bytes | None]]) -> Decoded:
@@ -67,7 +69,9 @@ def decode(column: pa.Array, linearise: Callable[[NDArray[np.int64]], list[bytes
         for row in patched:
             values[row] = patches_to_multipolygon(values[row])
     geometry, reasons = _from_wkb(values)
-    return finish(geometry, reasons, curved=len(curved), patched=patched)
+    decoded = finish(geometry, reasons, curved=len(curved), patched=patched)
+    untouched = not (len(curved) or len(patched) or reasons)
+    return replace(decoded, records=column) if untouched else decoded
 
 
 def finish(
