@@ -22,9 +22,10 @@ from server.openapi import install_openapi
 from server.problem import ProblemError, method_not_allowed, not_found, render, send_problem
 from server.releases import Releases
 from server.representation import send_redirect
+from server.retired import Registered
 from server.routers import archives, entities, health, landing
 from server.routers import releases as release_router
-from server.settings import Settings, private_crs, release_directory
+from server.settings import Settings, private_crs, registry_path, release_directory
 from server.tiles import Tiles
 from server.viewer_files import Viewer
 from twin.errors import TwinError
@@ -54,7 +55,10 @@ class Application:
         self._viewer_prefix = f"{base}/viewer"
         self.tiles = Tiles(self.releases, self._tiles_prefix, settings.tile_cache_mib << 20, self.metrics)
         self.viewer = Viewer(settings.viewer, f"{self._viewer_prefix}/", self.metrics)
-        self.api = make_api(Context(settings, self.releases, self.viewer.built), self._lifespan)
+        self.api = make_api(
+            Context(settings, self.releases, self.viewer.built, Registered(registry_path(settings.root))),
+            self._lifespan,
+        )
         self._cors = Cors(settings.cors) if settings.cors else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,6 +128,7 @@ class Application:
             self.releases.close()
 
     async def _watch(self) -> None:
+        await asyncio.to_thread(self.releases.pair.current.index.warm)
         while True:
             await asyncio.sleep(self.settings.reload_seconds)
             await self.reload()

@@ -13,6 +13,7 @@ from fastapi import Request, Response
 from server.negotiation import matches
 from server.problem import ProblemError
 from server.releases import Releases
+from server.retired import Registered
 from server.settings import Settings
 from twin.store.base import digest, quoted
 
@@ -25,11 +26,13 @@ class Context:
         settings: What the server was told.
         releases: What is served.
         viewer: True if the viewer is part of this installation.
+        registered: What the registry knows of entities that are no longer served.
     """
 
     settings: Settings
     releases: Releases
     viewer: bool
+    registered: Registered = Registered(None)
 
     def url(self, *segments: str) -> str:
         """A path-absolute address. Never built from the Host header, which a client can forge."""

@@ -16,7 +16,7 @@ _PROVENANCE = {
     "height_confidence": "confidence",
     "ground_source": "ground_source",
 }
-_FACTS = ("geid", "layer", "entity_class", "name", "address", "parent", "lon", "lat", "height")
+_FACTS = ("geid", "layer", "entity_class", "name", "address", "aliases", "parent", "lon", "lat", "height")
 _MEASURES = ("base_m", "roof_m", "height_m", "storeys", "lod")
 Record = Mapping[str, Any]
 

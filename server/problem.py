@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -20,33 +21,43 @@ class ProblemError(Exception):
         code: Stable snake_case identifier a program can branch on.
         detail: One sentence for the reader: what is wrong and what to write instead; no path, no stack.
         headers: Further response headers.
+        members: Further members of the document (RFC 9457 §3.2).
     """
 
-    def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.detail = detail
         self.headers = dict(headers or {})
+        self.members = dict(members or {})
 
 
-def document(status: int, code: str, detail: str, instance: str) -> bytes:
+def document(problem: ProblemError, instance: str) -> bytes:
     """The JSON of a problem (RFC 9457 §3.1); `about:blank` means that the status says what kind it is."""
     return orjson.dumps(
         {
+            **problem.members,
             "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            "detail": detail,
+            "title": HTTPStatus(problem.status).phrase,
+            "status": problem.status,
+            "detail": problem.detail,
             "instance": instance.encode("utf-8", "replace").decode(),
-            "code": code,
+            "code": problem.code,
         }
     )
 
 
 def render(problem: ProblemError, instance: str) -> tuple[RawHeaders, bytes]:
     """Headers and body of a problem; an error is never stored by a cache."""
-    body = document(problem.status, problem.code, problem.detail, instance)
+    body = document(problem, instance)
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),

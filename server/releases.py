@@ -228,7 +228,9 @@ class Releases:
         if stamp is None or stamp == self._stamp:
             return None
         self._stamp = stamp
-        return self._open()
+        pair = self._open()
+        pair.current.index.warm()
+        return pair
 
     def switch(self, pair: Pair) -> None:
         """Serves another pair from now on. Belongs to the thread of the event loop, where tiles are read."""

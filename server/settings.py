@@ -11,6 +11,7 @@ from twin.errors import MisuseError, ProjectError
 
 PROJECT_FILE = "twin.toml"
 POINTER_FILE = "current.json"
+REGISTRY_FILE = "registry.sqlite"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -126,6 +127,11 @@ def release_directory(root: Path) -> Path:
     if not isinstance(path, str):
         raise ProjectError("[output] path must be text", file=root / PROJECT_FILE, next_step='write path = "out"')
     return root / path
+
+
+def registry_path(root: Path) -> Path | None:
+    """The registry of a project; None where `root` is a release directory, which has none."""
+    return root / REGISTRY_FILE if (root / PROJECT_FILE).is_file() else None
 
 
 def private_crs(root: Path) -> str | None:

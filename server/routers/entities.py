@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
+import orjson
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from server.context import Context, json_answer
 from server.entity_document import document, feature, item
+from server.problem import MEDIA_TYPE as PROBLEM
 from server.problem import ProblemError, not_found
 from server.releases import OpenRelease, Projection
+from server.retired import gone
 from twin.entity import geid
 from twin.entity.index import EntityIndex
 
@@ -18,6 +21,10 @@ LIMIT = 100
 _LONGEST = 200
 _LONGEST_GEID = 64
 _GEOJSON = "application/geo+json"
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    300: {"description": "Several entities share the alias", "content": {"application/json": {}}},
+    410: {"description": "The entity is no longer part of the district", "content": {PROBLEM: {}}},
+}
 
 Longitude = Annotated[float, Query(ge=-180, le=180, allow_inf_nan=False, description="Longitude in degrees")]
 Latitude = Annotated[float, Query(ge=-90, le=90, allow_inf_nan=False, description="Latitude in degrees")]
@@ -31,13 +38,30 @@ Tolerance = Annotated[
 Limit = Annotated[int, Query(ge=1, description=f"How many items at most; more than {LIMIT} counts as {LIMIT}")]
 
 
-def find_row(index: EntityIndex, text: str) -> int | None:
-    """The row of an entity named by its identifier, in whatever spelling, or by `source:key`."""
+def find_rows(index: EntityIndex, text: str) -> list[int]:
+    """Rows a text names: by identifier, in whatever spelling, else by `source:key`, else by alias, which several share."""
     row = index.find(geid.normalise(text)) if len(text) <= _LONGEST_GEID and geid.check(text) else None
-    if row is None and ":" in text:
-        source, _, key = text.partition(":")
-        row = index.by_key(source, key)
-    return row
+    for at in (i for i, letter in enumerate(text) if letter == ":"):
+        row = index.by_key(text[:at], text[at + 1 :]) if row is None else row
+    return [row] if row is not None else index.by_alias(text, LIMIT + 1)
+
+
+def find_or_refuse(context: Context, release: OpenRelease, text: str) -> list[int]:
+    """Rows a text names now or, where that is none, the entities it was once noted for.
+
+    Raises:
+        ProblemError: 410 where they are all retired, 404 where nothing is known of it.
+    """
+    rows = find_rows(release.index, text) if len(text) <= _LONGEST else []
+    if rows or len(text) > _LONGEST:
+        return rows or _refuse(absent(text))
+    known = context.registered.find(text, release.id, release.record.get("project", {}))
+    there = [row for one in known if (row := release.index.find(one.geid)) is not None]
+    return there or _refuse(gone(known) if known else absent(text))
+
+
+def _refuse(problem: ProblemError) -> NoReturn:
+    raise problem
 
 
 def absent(text: str) -> ProblemError:
@@ -48,10 +72,15 @@ def absent(text: str) -> ProblemError:
     return not_found(f"No such entity. Did you mean {' or '.join(meant)}?" if meant else "No such entity.")
 
 
-def _list(context: Context, request: Request, release: OpenRelease, rows: list[int], limit: int) -> Response:
+def _listed(context: Context, release: OpenRelease, rows: list[int], limit: int) -> dict[str, Any]:
     items = [item(context, release.index.record(row)) for row in rows[:limit]]
-    content = {"items": items, "numberReturned": len(items), "truncated": len(rows) > limit, "release": release.id}
-    return json_answer(request, content)
+    return {"items": items, "numberReturned": len(items), "truncated": len(rows) > limit, "release": release.id}
+
+
+def choices(context: Context, release: OpenRelease, rows: list[int]) -> Response:
+    """300: an alias that several entities share, with the entities to choose from (RFC 9110 §15.4.1)."""
+    content = _listed(context, release, rows, LIMIT)
+    return Response(orjson.dumps(content), 300, {"Cache-Control": "no-cache"}, "application/json")
 
 
 def router(context: Context) -> APIRouter:
@@ -63,27 +92,27 @@ def router(context: Context) -> APIRouter:
         request: Request,
         q: Annotated[
             str,
-            Query(min_length=1, max_length=_LONGEST, description="Beginning of a name, address, key or geid"),
+            Query(min_length=1, max_length=_LONGEST, description="Beginning of a name, address, key, alias or geid"),
         ],
         limit: Limit = 20,
     ) -> Response:
-        """Entities whose name, address, source key or identifier begins with the text."""
+        """Entities whose name, address, source key, alias or identifier begins with the text."""
         limit = min(limit, LIMIT)
         with context.releases.reading() as release:
-            return _list(context, request, release, release.index.prefix(q, limit + 1), limit)
+            return json_answer(request, _listed(context, release, release.index.prefix(q, limit + 1), limit))
 
-    @routes.get("/entities/{id:path}", summary="One entity")
+    @routes.get("/entities/{id:path}", summary="One entity", responses=_ANSWERS)
     def entity(
         request: Request,
-        id: Annotated[str, Path(description="Identifier in any spelling, or `source:key`")],
+        id: Annotated[str, Path(description="Identifier in any spelling, `source:key`, or an alias: `scheme:value`")],
         f: Annotated[Literal["json", "geojson"], Query(description="Format")] = "json",
     ) -> Response:
-        """Attributes, provenance, place and tile of one entity."""
+        """Attributes, provenance, place and tile of one entity; 300 where several share an alias, 410 once retired."""
         with context.releases.reading() as release:
-            row = find_row(release.index, id) if len(id) <= _LONGEST else None
-            if row is None:
-                raise absent(id)
-            record = release.index.record(row)
+            rows = find_or_refuse(context, release, id)
+            if len(rows) > 1:
+                return choices(context, release, rows)
+            record = release.index.record(rows[0])
             full = document(context, record, release.id)
             headers = {"Link": _link_header(context, full)}
             if f == "json":
@@ -100,7 +129,7 @@ def router(context: Context) -> APIRouter:
         with context.releases.reading() as release:
             projection(release)
             rows = release.index.at(lon, lat, h, min(tolerance, 100.0))
-            return _list(context, request, release, rows, limit)
+            return json_answer(request, _listed(context, release, rows, limit))
 
     return routes
 

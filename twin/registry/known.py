@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twin.entity import geid as geids
+from twin.entity.aliases import scheme_of
 
 Rows = Callable[..., list[Any]]
 """Runs a query with its values."""
@@ -73,34 +74,52 @@ def aliases(rows: Rows, geid: str) -> tuple[tuple[str, str], ...]:
 
 
 def alias(rows: Rows, scheme: str, value: str) -> str | None:
-    """The identifier a code of another scheme stands for."""
-    found = rows("SELECT geid FROM alias WHERE scheme = ? AND value = ?", scheme, value)
-    return str(found[0][0]) if found else None
+    """The identifier a code of another scheme stands for; None where that is none, or several."""
+    found = _bearers(rows, scheme, value)
+    return found[0] if len(found) == 1 else None
+
+
+def _bearers(rows: Rows, scheme: str, value: str) -> tuple[str, ...]:
+    sql = "SELECT geid FROM alias WHERE scheme = ? AND value = ? ORDER BY geid"
+    return tuple(geid for (geid,) in rows(sql, scheme, value))
 
 
 def lookup(rows: Rows, text: str) -> str | None:
     """The identifier a text stands for; see `Registry.lookup`."""
+    found = named(rows, text)
+    return found[0] if len(found) == 1 else None
+
+
+def named(rows: Rows, text: str) -> tuple[str, ...]:
+    """Identifiers a text may stand for: the first reading that gives any, of geid, prefixed and bare alias."""
     if geids.check(text):
         name = geids.normalise(text)
         if rows("SELECT 1 FROM entity WHERE geid = ?", name):
-            return name
+            return (name,)
     return _prefixed(rows, text) or _bare(rows, text)
 
 
-def _prefixed(rows: Rows, text: str) -> str | None:
-    """`source:key` or `scheme:value`; either part may hold colons."""
+def _prefixed(rows: Rows, text: str) -> tuple[str, ...]:
+    """`source:key` or `scheme:value`; either part may hold colons, those of a scheme are kept as points."""
     for at in (i for i, letter in enumerate(text) if letter == ":"):
         first, second = text[:at], text[at + 1 :]
         found = rows("SELECT geid FROM source_key WHERE source = ? AND key = ?", first, second)
-        geid = str(found[0][0]) if found else alias(rows, first, second)
-        if geid is not None:
-            return geid
-    return None
+        names = (str(found[0][0]),) if found else _bearers(rows, scheme_of(first), second)
+        if names:
+            return names
+    return ()
 
 
-def _bare(rows: Rows, text: str) -> str | None:
-    found = rows("SELECT DISTINCT geid FROM alias WHERE value = ? LIMIT 2", text)
-    return str(found[0][0]) if len(found) == 1 else None
+def _bare(rows: Rows, text: str) -> tuple[str, ...]:
+    sql = "SELECT DISTINCT geid FROM alias WHERE value = ? ORDER BY geid LIMIT 101"
+    return tuple(geid for (geid,) in rows(sql, text))
+
+
+def is_later(rows: Rows, geid: str, release: str) -> bool:
+    """True if the entity was first seen by a build after the last one that gave the release."""
+    sql = "SELECT e.first_release > (SELECT max(number) FROM release WHERE id = ?) FROM entity e WHERE e.geid = ?"
+    found = rows(sql, release, geid)
+    return bool(found and found[0][0])
 
 
 def runner(database: sqlite3.Connection, fail: Callable[[sqlite3.Error], Exception]) -> Rows:

@@ -109,6 +109,19 @@ def _write_keys(database: sqlite3.Connection, resolved: Resolved) -> None:
     database.executemany(sql, ((resolved.source, key, name) for key, name in zip(keys, names, strict=True)))
 
 
+def write_aliases(database: sqlite3.Connection, scheme: str, pairs: Iterable[tuple[str, str]]) -> None:
+    """Makes values of a scheme stand for the entities given with them, and for no others; (value, geid) pairs."""
+    wanted = set(pairs)
+    stored = set(database.execute("SELECT value, geid FROM alias WHERE scheme = ?", (scheme,)))
+    values = {value for value, _ in wanted}
+    moved = sorted(pair for pair in stored - wanted if pair[0] in values)
+    database.executemany(
+        "DELETE FROM alias WHERE scheme = ? AND value = ? AND geid = ?", ((scheme, *pair) for pair in moved)
+    )
+    new = ((scheme, *pair) for pair in sorted(wanted - stored))
+    database.executemany("INSERT INTO alias VALUES (?, ?, ?)", new)
+
+
 def _write_anchors(database: sqlite3.Connection, resolved: Resolved) -> None:
     blank = np.flatnonzero(resolved.keys.is_null().to_numpy(zero_copy_only=False))
     if not len(blank):

@@ -25,7 +25,7 @@ CREATE TABLE source_key (
     source TEXT NOT NULL, key TEXT NOT NULL, geid TEXT NOT NULL, PRIMARY KEY (source, key)
 ) WITHOUT ROWID;
 CREATE TABLE alias (
-    scheme TEXT NOT NULL, value TEXT NOT NULL, geid TEXT NOT NULL, PRIMARY KEY (scheme, value)
+    scheme TEXT NOT NULL, value TEXT NOT NULL, geid TEXT NOT NULL, PRIMARY KEY (scheme, value, geid)
 ) WITHOUT ROWID;
 CREATE INDEX alias_geid ON alias (geid);
 CREATE INDEX alias_value ON alias (value);
@@ -52,14 +52,20 @@ CREATE VIEW entity_seen AS
 """
 
 
-def connect(path: Path, authority: str, read_only: bool) -> sqlite3.Connection:
+def connect(path: Path, authority: str, read_only: bool, patience_s: float = 10.0) -> sqlite3.Connection:
     """Opens a registry, makes it if it is missing, and checks that it is one and whose.
+
+    Args:
+        path: The database.
+        authority: Who mints.
+        read_only: Never writes, and takes a missing one as an error.
+        patience_s: How long to wait while another process keeps it locked, seconds.
 
     Raises:
         StoreError: If it is damaged, locked, of a later version, of another authority, or cannot be written.
     """
     try:
-        database = _reader(path) if read_only else _writer(path)
+        database = _reader(path, patience_s) if read_only else _writer(path, patience_s)
     except sqlite3.Error as error:
         raise explained(path, error) from error
     try:
@@ -73,23 +79,28 @@ def connect(path: Path, authority: str, read_only: bool) -> sqlite3.Connection:
     return database
 
 
-def _reader(path: Path) -> sqlite3.Connection:
+def _reader(path: Path, patience_s: float) -> sqlite3.Connection:
     if not path.is_file():
         raise StoreError("there is no registry yet", file=path, next_step="run `twin build`")
     address = f"file:{quote(str(path.resolve()))}"
-    database = sqlite3.connect(f"{address}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    database = sqlite3.connect(
+        f"{address}?mode=ro", patience_s, isolation_level=None, check_same_thread=False, uri=True
+    )
     try:
         database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            database.close()
+            raise
         # A WAL database in a folder that cannot be written can still be read as long as nobody writes it.
         database.close()
         database = sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
     return database
 
 
-def _writer(path: Path) -> sqlite3.Connection:
+def _writer(path: Path, patience_s: float) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    database = sqlite3.connect(path, isolation_level=None, timeout=10.0, check_same_thread=False)
+    database = sqlite3.connect(path, isolation_level=None, timeout=patience_s, check_same_thread=False)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")  # one commit a build: it may cost a sync
     database.execute("PRAGMA cache_size = -65536")

@@ -44,14 +44,14 @@ class Registry:
         self._recorded: dict[tuple[str, str], str] = {}
 
     @classmethod
-    def open(cls, path: Path | str, authority: str, read_only: bool = False) -> Self:
-        """Opens a registry; a missing one is made unless `read_only`.
+    def open(cls, path: Path | str, authority: str, read_only: bool = False, patience_s: float = 10.0) -> Self:
+        """Opens a registry; a missing one is made unless `read_only`. Waits `patience_s` seconds for one that is locked.
 
         Raises:
             StoreError: If it is damaged, locked, of another version or authority, or cannot be written.
         """
         place = Path(path)
-        return cls(place, connect(place, authority, read_only), authority)
+        return cls(place, connect(place, authority, read_only, patience_s), authority)
 
     def resolve(self, layer: str, source: str, keys: pa.Array | pa.ChunkedArray, anchors: Anchors) -> Resolved:
         """Finds or mints the identifier of every feature of a source; writes nothing.
@@ -153,14 +153,21 @@ class Registry:
         self._recorded[resolved.layer, resolved.source] = digest
 
     def add_aliases(self, scheme: str, values: Iterable[str], names: Iterable[str]) -> None:
-        """Notes codes of another scheme for entities, for example BeiDou grid codes; kept by `commit`.
+        """Notes codes of another scheme for entities, for example real-estate numbers; kept by `commit`.
 
-        A value that stands for another entity goes over to the new one.
+        A value stands for the entities it is given with here, and for no others any more. A value that is not among
+        these stands for what it stood for before: codes change on a re-survey, and old ones are still asked for.
+
+        Args:
+            scheme: Which code it is.
+            values: Codes, all of a build at once; a value may come several times.
+            names: Identifier of each.
+
+        Raises:
+            StoreError: If the registry cannot be written.
         """
-        sql = "INSERT INTO alias VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET geid = excluded.geid"
-        rows = sorted((scheme, value, name) for value, name in zip(values, names, strict=True))
         with self._transaction():
-            self._database.executemany(f"{sql} WHERE geid <> excluded.geid", rows)
+            record.write_aliases(self._database, scheme, zip(values, names, strict=True))
 
     def commit(self, release: str, time: datetime.datetime | None = None) -> None:
         """Keeps what was recorded.
@@ -207,8 +214,16 @@ class Registry:
         return known.entity(self._rows, geid)
 
     def alias(self, scheme: str, value: str) -> str | None:
-        """The identifier a code of another scheme stands for."""
+        """The identifier a code of another scheme stands for; None where that is none, or several."""
         return known.alias(self._rows, scheme, value)
+
+    def named(self, text: str) -> tuple[str, ...]:
+        """All identifiers a text may stand for, sorted; see `lookup`."""
+        return known.named(self._rows, text)
+
+    def is_later(self, geid: str, release: str) -> bool:
+        """True if an entity was first seen by a build after the last one that gave this release."""
+        return known.is_later(self._rows, geid, release)
 
     def aliases(self, geid: str) -> tuple[tuple[str, str], ...]:
         """(scheme, value) pairs of an identifier, sorted."""
