@@ -13,7 +13,7 @@ from fastapi import Request, Response
 from server.negotiation import matches
 from server.problem import ProblemError
 from server.releases import Releases
-from server.retired import Registered
+from server.retired import NO_REGISTRY, Registered
 from server.settings import Settings
 from twin.store.base import digest, quoted
 
@@ -32,7 +32,7 @@ class Context:
     settings: Settings
     releases: Releases
     viewer: bool
-    registered: Registered = Registered(None)
+    registered: Registered = NO_REGISTRY
 
     def url(self, *segments: str) -> str:
         """A path-absolute address. Never built from the Host header, which a client can forge."""

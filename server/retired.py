@@ -46,15 +46,16 @@ class Registered:
         return tuple(one for one in known if one is not None)
 
 
+NO_REGISTRY = Registered(None)
+
+
 def gone(known: tuple[Known, ...]) -> ProblemError:
     """410: the identifier was given once and is never given to anything else."""
     one = known[0]
     if len(known) > 1:
         told = f"The {len(known)} entities it stood for are no longer part of the district."
     else:
-        told = (
-            f"The entity {one.geid} is no longer part of the district; release {one.last_release} was the last with it."
-        )
+        told = f"The entity {one.geid} is no longer part of the district; its last release was {one.last_release}."
     return ProblemError(410, "entity_retired", told, members={"retired": [_row(each) for each in known]})
 
 

@@ -39,7 +39,7 @@ Limit = Annotated[int, Query(ge=1, description=f"How many items at most; more th
 
 
 def find_rows(index: EntityIndex, text: str) -> list[int]:
-    """Rows a text names: by identifier, in whatever spelling, else by `source:key`, else by alias, which several share."""
+    """Rows a text names: by identifier, in whatever spelling, else by `source:key`, else by alias."""
     row = index.find(geid.normalise(text)) if len(text) <= _LONGEST_GEID and geid.check(text) else None
     for at in (i for i, letter in enumerate(text) if letter == ":"):
         row = index.by_key(text[:at], text[at + 1 :]) if row is None else row
@@ -117,7 +117,7 @@ def router(context: Context) -> APIRouter:
             headers = {"Link": _link_header(context, full)}
             if f == "json":
                 return json_answer(request, full, headers=headers)
-            shape = feature(full, release.index.geojson(row, projection(release).to_lonlat)["geometry"])
+            shape = feature(full, release.index.geojson(rows[0], projection(release).to_lonlat)["geometry"])
         return json_answer(request, shape, _GEOJSON, headers)
 
     @routes.get("/resolve", summary="What stands here")

@@ -45,7 +45,7 @@ class Registry:
 
     @classmethod
     def open(cls, path: Path | str, authority: str, read_only: bool = False, patience_s: float = 10.0) -> Self:
-        """Opens a registry; a missing one is made unless `read_only`. Waits `patience_s` seconds for one that is locked.
+        """Opens a registry; a missing one is made unless `read_only`, a locked one is waited for `patience_s` seconds.
 
         Raises:
             StoreError: If it is damaged, locked, of another version or authority, or cannot be written.
