@@ -210,6 +210,7 @@ class Issue:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
+        """The issue as a row of the report: what is empty is left out."""
         keys = ("code", "text", "layer", "source", "feature", "count", "next_step")
         row = {key: getattr(self, key) for key in keys if getattr(self, key) not in (None, "")}
         return {**row, "severity": self.severity.value, **({"detail": dict(self.detail)} if self.detail else {})}
@@ -231,6 +232,7 @@ class LayerReport:
             raise AssertionError(f"layer {self.layer}: {dict(self.outcomes)} does not add up to {self.read} read")
 
     def to_json(self) -> dict[str, Any]:
+        """Outcomes of one layer, by name."""
         return {
             "read": self.read,
             **{outcome.value: int(self.outcomes.get(outcome, 0)) for outcome in Outcome},
@@ -259,6 +261,7 @@ class Report:
         return 3 if loud or remarks else 0
 
     def to_json(self) -> dict[str, Any]:
+        """The report as `twin build --json` prints it."""
         return {
             "layers": {layer.layer: layer.to_json() for layer in self.layers},
             "findings": [issue.to_json() for issue in self.issues],

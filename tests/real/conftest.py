@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-
 #: Names the folder; stating it is a promise that it is there.
 VARIABLE = "TWIN_TEST_DATA"
 BESIDE = Path(__file__).parents[3] / "shared" / "data"
@@ -17,7 +16,7 @@ BESIDE = Path(__file__).parents[3] / "shared" / "data"
 def real_data() -> Path:
     """Folder of the real data sets, at `TWIN_TEST_DATA` or beside the clone.
 
-    Skips where it is absent, on CI too, since a clone may stand anywhere; fails where the variable names a wrong folder.
+    Skips where it is absent, on CI too, since a clone may stand anywhere; fails where the variable names no folder.
     """
     named = os.environ.get(VARIABLE)
     folder = Path(named) if named else BESIDE
