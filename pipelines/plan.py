@@ -19,6 +19,7 @@ from pipelines.project import (
     crs_text,
     project_digest,
     resolve_grid,
+    resolve_outline,
     resolve_paths,
     resolve_rasters,
 )
@@ -102,9 +103,7 @@ def input_paths(project: Project) -> list[Path]:
                 paths.update(resolve_rasters(project, source, rule))
         if source.crs_file is not None:
             paths.add((project.root / source.crs_file).resolve())
-    grid = resolve_grid(project)
-    if grid is not None:
-        paths.add(grid)
+    paths.update(path for path in (resolve_grid(project), resolve_outline(project)) if path is not None)
     return sorted(paths)
 
 

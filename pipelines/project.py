@@ -63,6 +63,7 @@ __all__ = [
     "parse_project",
     "project_digest",
     "resolve_grid",
+    "resolve_outline",
     "resolve_paths",
     "resolve_rasters",
 ]
@@ -282,6 +283,16 @@ def resolve_grid(project: Project) -> Path | None:
     """
     grid = project.project.geoid_grid
     return None if grid is None else _resolve(project, (grid,), ("project", "geoid_grid"))[0]
+
+
+def resolve_outline(project: Project) -> Path | None:
+    """The file with the outline of the district, or None where the project names none.
+
+    Raises:
+        ProjectError: The file does not exist; names the line.
+    """
+    outline = project.project.outline
+    return None if outline is None else _resolve(project, (outline,), ("project", "outline"))[0]
 
 
 def output_path(project: Project) -> Path:

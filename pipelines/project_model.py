@@ -60,6 +60,10 @@ class ProjectTable(_Table):
         default=None,
         description="Raster of undulations in metres, instead of `geoid_undulation_m`; path relative to twin.toml",
     )
+    outline: _Text | None = Field(
+        default=None,
+        description="Polygons of the district or its parts, drawn as lines in the viewer; any vector file with a CRS",
+    )
 
 
 class Fields(_Table):

@@ -20,6 +20,7 @@ from pipelines.layer import LayerEntities
 from pipelines.plan import BuildPlan
 from pipelines.project import Project, output_path
 from pipelines.segment import OUTCOMES, codes_of, gather, gather_columns
+from pipelines.outline import outline_of
 from pipelines.tile_layer import TILE_INPUTS, Taken, TiledLayer, content_key, tile_piece
 from twin.crs.reference import parse_crs
 from twin.entity.index import EntityIndex
@@ -109,6 +110,7 @@ def publish_release(
         "working_crs": project.project.working_crs if working.public else None,
         "vertical_datum": project.project.vertical_datum,
         "index": INDEX,
+        "outline": outline_of(project),
         "report": report.to_json(),
         "layers": rows,
     }
