@@ -135,6 +135,7 @@ export class App {
         }
       }),
     );
+    this.progress.layersAsked();
     await ready;
   }
 

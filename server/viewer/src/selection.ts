@@ -50,11 +50,6 @@ export class Selection {
     return this.state?.geid;
   }
 
-  /** What the panel shows, for tests and for `window.twin`. */
-  get shown(): PanelState | undefined {
-    return this.state;
-  }
-
   clear(): void {
     this.request?.abort();
     if (!this.state) return;

@@ -98,7 +98,8 @@ export class Pointer {
     if (building && scene.pickPositionSupported) {
       const point = scene.pickPosition(at) as Cartesian3 | undefined;
       const place = point && Cartographic.fromCartesian(point);
-      if (place) return { ...degreesOf(place), height: place.height };
+      // A pick takes in the pixels around it; right beside a wall the depth is still that of the drawn ground.
+      if (place && place.height > this.site.ground + 0.5) return { ...degreesOf(place), height: place.height };
     }
     const place = this.site.groundAt(scene.camera, at.x, at.y);
     return place && degreesOf(place);

@@ -10,6 +10,7 @@ export class Progress {
   onChange: (pending: number) => void = () => undefined;
   onComplete: () => void = () => undefined;
   private steady = 0;
+  private asked = false;
 
   constructor(
     private readonly stage: Stage,
@@ -32,11 +33,16 @@ export class Progress {
     });
   }
 
+  /** Every layer has been opened or has failed; a page without any layer is complete as well. */
+  layersAsked(): void {
+    this.asked = true;
+    this.stage.redraw();
+  }
+
   private count(): void {
-    const { size } = this.tiles.tilesets;
-    const done = size > 0 && this.tiles.loaded;
+    const done = this.asked && this.tiles.loaded;
     this.steady = done ? this.steady + 1 : 0;
-    this.onChange(done ? 0 : size === 0 ? -1 : Math.max(1, this.tiles.pending));
+    this.onChange(done ? 0 : this.tiles.tilesets.size === 0 ? -1 : Math.max(1, this.tiles.pending));
     if (this.steady === STEADY_FRAMES) this.onComplete();
     else if (done && this.steady < STEADY_FRAMES) this.stage.redraw();
   }
