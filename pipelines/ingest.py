@@ -208,7 +208,7 @@ def clean_options(layer: Layer) -> CleanOptions:
 
 
 def _block_options(context: IngestContext) -> CleanOptions:
-    """As `clean_options`, but a piece of a building cut at a sheet border may be as small as it likes, if not nothing."""
+    """As `clean_options`, but a piece of a building cut at a sheet border may be as small as it likes; not nothing."""
     options = clean_options(context.layer)
     return replace(options, min_area_m2=_SOME_AREA_M2) if context.source.duplicates == "union" else options
 

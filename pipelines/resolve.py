@@ -86,7 +86,7 @@ def _duplicates(
 
 
 def duplicate_groups(candidates: Candidates, source: int) -> list[I64]:
-    """Candidates of a source that share an id; the largest comes first, so that their order in the file is no matter."""
+    """Candidates of a source that share an id; the largest first, so that their order in the file is no matter."""
     rows = np.flatnonzero(
         (candidates.source == source) & candidates.standing() & candidates.key.is_valid().to_numpy(False)
     )
@@ -101,7 +101,27 @@ def duplicate_groups(candidates: Candidates, source: int) -> list[I64]:
     edges = np.flatnonzero(np.diff(identity)) + 1
     starts, ends = np.concatenate([[0], edges]), np.concatenate([edges, [len(rows)]])
     many = ends - starts > 1
-    return [rows[start:end] for start, end in zip(starts[many], ends[many], strict=True)]
+    return _fullest_first(candidates, [rows[a:b] for a, b in zip(starts[many], ends[many], strict=True)])
+
+
+def _fullest_first(candidates: Candidates, groups: list[I64]) -> list[I64]:
+    """Orders copies of the very same shape by what they say, the one with most attributes first."""
+    place = np.column_stack([candidates.number[name] for name in ("area_m2", "x", "y")])
+    copies = [group[(place[group] == place[group[0]]).all(axis=1)] for group in groups]
+    tied = [number for number, copy in enumerate(copies) if len(copy) > 1]
+    if not tied:
+        return groups
+    members = np.concatenate([copies[number] for number in tied])
+    names = [name for name in candidates.segments[0].table.schema.names if name not in ("row", "reasons")]
+    said = gather_columns(candidates.segments, candidates.segment[members], candidates.row[members], names).to_pylist()
+    rank = {
+        int(row): (sum(value is None for value in one.values()), repr(list(one.values())))
+        for row, one in zip(members, said, strict=True)
+    }
+    for number in tied:
+        first = sorted(copies[number].tolist(), key=rank.__getitem__)
+        groups[number] = np.concatenate([first, groups[number][len(first) :]])
+    return groups
 
 
 def _refusal(candidates: Candidates, groups: list[I64], context: IngestContext) -> BuildError:

@@ -1,4 +1,4 @@
-"""nyc_brooklyn_osm_heights: pieces of one building in many map tiles, building parts and their outlines, OSM relations."""
+"""nyc_brooklyn_osm_heights: buildings in pieces of many map tiles, building parts and outlines, OSM relations."""
 
 from __future__ import annotations
 
@@ -204,7 +204,9 @@ def test_reversed_lines_unpacked_in_another_folder_give_the_same_ids_and_tiles(
 ) -> None:
     lines = [json.dumps(line) for line in reversed(truth.lines)]
     (tmp_path / "other name.geojsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    answer = started(tmp_path, tmp_path / "other name.geojsonl", flags=("--vertical", "ellipsoid", "--name", "Brooklyn"))
+    answer = started(
+        tmp_path, tmp_path / "other name.geojsonl", flags=("--vertical", "ellipsoid", "--name", "Brooklyn")
+    )
     assert answer.json["blanks"] == []
     other = build_case(tmp_path)
     assert other.report["release"] == brooklyn.report["release"]

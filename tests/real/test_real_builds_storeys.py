@@ -127,11 +127,12 @@ def bilinear(raster: rasterio.DatasetReader, lon: float, lat: float) -> float:
 def test_shuffled_features_in_another_folder_give_the_same_ids_and_tiles(
     suzhou: Case, suzhou_file: Path, tmp_path: Path
 ) -> None:
-    """As a user would do it: the installed command, in processes of its own, with as many workers as there are cores."""
+    """As a user would do it: in processes of its own, with as many workers as there are cores."""
     document = json.loads(suzhou_file.read_bytes())
     np.random.default_rng(5).shuffle(document["features"])
     (tmp_path / "renamed.geojson").write_text(json.dumps(document), encoding="utf-8")
-    assert twin("init", tmp_path / "renamed.geojson", "-o", tmp_path, "--vertical", "H85", "--undulation", "10.9").code == 0
+    answer = twin("init", tmp_path / "renamed.geojson", "-o", tmp_path, "--vertical", "H85", "--undulation", "10.9")
+    assert answer.code == 0
     storeys_only(tmp_path)
     command = [sys.executable, "-c", "from pipelines.cli import main; main()", "build", "-C", str(tmp_path), "--json"]
     done = subprocess.run(command, capture_output=True, check=False, env={**os.environ, "PYTHONUTF8": "1"})
