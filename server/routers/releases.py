@@ -11,7 +11,7 @@ from server.context import Context, json_answer
 from server.releases import Layer, Pair
 
 #: Of `release.json`; the rest is the build's own business.
-_SHOWN = ("format", "project", "working_crs", "vertical_datum", "frame", "report", "build_key")
+_SHOWN = ("outline", "format", "project", "working_crs", "vertical_datum", "frame", "report", "build_key")
 _LAYER = ("title", "kind", "digest", "tiles", "features", "bytes", "region", "encoder", "properties")
 
 
