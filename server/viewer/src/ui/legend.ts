@@ -62,7 +62,7 @@ export class SidePanel {
   private fillSelect(): void {
     const { value } = this.select;
     this.select.replaceChildren(
-      ...this.options.properties.map((p) => h("option", { value: p.id }, this.options.words.label(p.id, p.name))),
+      ...this.options.properties.map((p) => h("option", { value: p.id }, this.options.words.label(p.id, p.name) + unitOf(p.id))),
     );
     this.select.value = value;
   }
@@ -106,6 +106,9 @@ export class SidePanel {
     this.legend.replaceChildren(...rows);
   }
 }
+
+/** Properties of the house carry their unit in the id. */
+const unitOf = (id: string): string => (id.endsWith("_m") ? " (m)" : "");
 
 const row = (colour: string, text: string): HTMLLIElement => {
   const swatch = h("i");
