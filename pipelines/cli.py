@@ -1,4 +1,4 @@
-"""The `twin` command: finds the command asked for, runs it, and turns every failure into a sentence and an exit code."""
+"""The `twin` command: finds the command asked for, runs it, and turns failures into sentences and exit codes."""
 
 from __future__ import annotations
 

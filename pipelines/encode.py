@@ -1,4 +1,4 @@
-"""From the entities of a tile to its content: solids in the layer's frame, typed metadata, GLB, pre-compressed variants."""
+"""From the entities of a tile to its content: solids in the layer's frame, typed metadata, GLB and its variants."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ class EncodedTile:
         key: Digest of the content, or "" where it was known already.
         box: Tight box in the layer's frame, None where it was known already.
         failed: (j,) entities of the task that could not be made solid and were left out.
-        triangles, raw_bytes: Counts for the benchmark; the bytes of position, normal, feature id (float32) and indices (uint32).
+        triangles: How many.
+        raw_bytes: Position, normal, feature id (float32) and indices (uint32) without any compression.
     """
 
     place: tuple[int, int, int]

@@ -158,7 +158,8 @@ def _pieces(block: SourceBlock, explode: bool) -> _Pieces:
     geometry = block.geometry[row]
     many = multi[row]
     parts, owner = shapely.get_parts(block.geometry[multi], return_index=True)
-    centre = shapely.get_coordinates(shapely.centroid(np.where(shapely.is_empty(parts), shapely.Point(0, 0), parts)))
+    middle = shapely.centroid(parts)
+    centre = np.column_stack([shapely.get_x(middle), shapely.get_y(middle)])
     # The number of a part follows its place, so that the order of parts in the file gives no other id.
     order = np.lexsort((centre[:, 1], centre[:, 0], owner))
     geometry[many] = parts[order]

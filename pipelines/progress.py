@@ -41,7 +41,7 @@ class Bar:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
         self._bar = RichProgress(
@@ -55,7 +55,7 @@ class Bar:
             transient=False,
         )
         self._bar.start()
-        self._task = None
+        self._task: TaskID | None = None
 
     def stage(self, name: str, total: int, unit: str) -> None:
         """See `Progress`."""

@@ -17,10 +17,10 @@ from pipelines.columns import ATTRIBUTE
 from pipelines.encode import CLASS_ID
 from pipelines.identify import Identified
 from pipelines.layer import LayerEntities
+from pipelines.outline import outline_of
 from pipelines.plan import BuildPlan
 from pipelines.project import Project, output_path
 from pipelines.segment import OUTCOMES, codes_of, gather, gather_columns
-from pipelines.outline import outline_of
 from pipelines.tile_layer import TILE_INPUTS, Taken, TiledLayer, content_key, tile_piece
 from twin.crs.reference import parse_crs
 from twin.entity.index import EntityIndex
@@ -201,7 +201,7 @@ def _region(entities: LayerEntities) -> list[float]:
 def _properties(schema: Schema) -> list[dict[str, Any]]:
     rows = []
     for one in schema.find_class(CLASS_ID).properties:
-        row = {"id": one.id, "name": one.name, "type": one.type}
+        row: dict[str, Any] = {"id": one.id, "name": one.name, "type": one.type}
         if one.component_type:
             row["component_type"] = one.component_type
         if one.enum is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -141,7 +142,7 @@ def _join(candidates: Candidates, groups: list[I64], context: IngestContext) -> 
     pieces = gather(candidates.segments, candidates.segment[members], candidates.row[members]).to_shapely()
     edges = np.cumsum([0, *(len(group) for group in groups)])
     whole = np.empty(len(groups), dtype=object)
-    whole[:] = [_union(pieces[start:end]) for start, end in zip(edges[:-1], edges[1:], strict=True)]
+    whole[:] = [_union(pieces[start:end]) for start, end in pairwise(edges)]
     cleaned = clean(whole, clean_options(context.layer))
     path = context.folder / f"joined-{int(candidates.source[heads[0]]):04d}"
     if not path.exists():
@@ -220,8 +221,8 @@ def _parents_by_key(candidates: Candidates, parts: I64, usable: Bool, parent: I6
 def _parents_by_place(candidates: Candidates, parts: I64, outlines: I64, parent: I64) -> None:
     if not len(parts) or not len(outlines):
         return
-    box = {name: candidates.number[name] for name in ("west", "south", "east", "north")}
-    tree = shapely.STRtree(shapely.box(*(box[name][outlines] for name in ("west", "south", "east", "north"))))
+    west, south, east, north = (candidates.number[name][outlines] for name in ("west", "south", "east", "north"))
+    tree = shapely.STRtree(shapely.box(west, south, east, north))
     shapes = gather(candidates.segments, candidates.segment[parts], candidates.row[parts]).to_shapely()
     part, hit = tree.query(shapes)
     if not len(part):

@@ -115,7 +115,8 @@ def gather(segments: list[Segment], segment: I64, row: I64) -> Footprints:
     """
     used = np.unique(segment)
     if len(used) == 1:
-        return segments[used[0]].footprints.take(row)
+        only: Footprints = segments[int(used[0])].footprints
+        return only.take(row)
     order = np.argsort(segment, kind="stable")
     parts = [segments[number].footprints.take(row[segment == number]) for number in used]
     back = np.empty_like(order)

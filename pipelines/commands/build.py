@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
     app.command("build")(build)
 
 
-def build(  # noqa: PLR0917 (options of the command line)
+def build(
     directory: options.Directory = Path(),
     as_json: options.Json = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 takes what twin.toml says.")] = 0,
@@ -33,7 +33,8 @@ def build(  # noqa: PLR0917 (options of the command line)
     """
     from pipelines.progress import progress_for_terminal
     from pipelines.project import load_project
-    from pipelines.run import BuildOptions, build as run_build
+    from pipelines.run import BuildOptions
+    from pipelines.run import build as run_build
     from pipelines.summary import print_build
 
     project = load_project(directory)

@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
 
 
-def demo(  # noqa: PLR0917 (options of the command line)
+def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the sample district.")] = Path("demo"),
     serve: Annotated[
         bool, typer.Option("--serve/--no-serve", help="Serve it with the viewer when it is built.")

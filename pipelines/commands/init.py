@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
     app.command("init")(init)
 
 
-def init(  # noqa: PLR0917 - one parameter a flag, passed by name
+def init(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Base maps and rasters, or a folder of them.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write twin.toml.")] = Path(),
     crs: Annotated[

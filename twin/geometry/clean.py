@@ -66,7 +66,8 @@ def clean(geometry: Geometries, options: CleanOptions | None = None) -> Cleaned:
     options = options or CleanOptions()
     refused = _refusals(geometry)
     usable = refused == ""
-    surfaces = np.where(usable, geometry, None)
+    surfaces = np.full(len(geometry), None, dtype=object)
+    surfaces[usable] = geometry[usable]
     if shapely.has_z(surfaces).any():
         surfaces = shapely.force_2d(surfaces)
     footprints = _corners(from_shapely(surfaces), options.tolerance_m)
@@ -154,7 +155,8 @@ def _repair(surfaces: Geometries, options: CleanOptions) -> Geometries:
     surfaces = shapely.normalize(np.where(single, shapely.get_geometry(surfaces, 0), surfaces))
     valid = shapely.normalize(shapely.make_valid(surfaces, method="structure", keep_collapsed=False))
     polygons = _polygons_only(valid)
-    return np.where(shapely.area(polygons) >= options.min_area_m2, polygons, None)
+    polygons[shapely.area(polygons) < options.min_area_m2] = None
+    return polygons
 
 
 def _polygons_only(geometry: Geometries) -> Geometries:

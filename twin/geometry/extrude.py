@@ -40,13 +40,24 @@ def extrude(
         The mesh; `feature` are rows of `footprints`.
     """
     owner = footprints.feature_of_vertex()
-    position, normal, triangle, feature, surface = _prisms(
-        np.ascontiguousarray(low), np.ascontiguousarray(high), owner, footprints.ring, solid, triangles.triangle
+    standing = solid[owner]
+    corners, tall = len(owner), int(standing.sum())
+    upright = int(standing[triangles.triangle[:, 0]].sum())
+    mesh = MeshBatch(
+        np.empty((corners + 5 * tall, 3)),
+        np.empty((corners + 5 * tall, 3), dtype=np.float32),
+        np.empty((len(triangles.triangle) + upright + 2 * tall, 3), dtype=np.uint32),
+        np.empty(corners + 5 * tall, dtype=np.uint32),
+        np.empty(corners + 5 * tall, dtype=np.uint8),
     )
-    return MeshBatch(position, normal, triangle, feature, surface)
+    parts = (mesh.position, mesh.normal, mesh.triangle, mesh.feature, mesh.surface)
+    places = (np.ascontiguousarray(low), np.ascontiguousarray(high), owner, standing)
+    _caps(places, triangles.triangle, parts)
+    _walls(places, footprints.ring, parts, (corners + tall, len(triangles.triangle) + upright))
+    return mesh
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _up(x: float, y: float) -> tuple[float, float, float]:
     """The vertical at a place of an east-north-up frame: it leans outwards away from the origin."""
     east, north = x / EARTH_RADIUS_M, y / EARTH_RADIUS_M
@@ -54,7 +65,7 @@ def _up(x: float, y: float) -> tuple[float, float, float]:
     return east / length, north / length, 1.0 / length
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _outward(low: F64, high: F64, i: int, j: int) -> tuple[float, float, float]:
     """Unit normal of the wall from corner i to corner j."""
     ex, ey, ez = low[j, 0] - low[i, 0], low[j, 1] - low[i, 1], low[j, 2] - low[i, 2]
@@ -66,52 +77,44 @@ def _outward(low: F64, high: F64, i: int, j: int) -> tuple[float, float, float]:
     return nx / length, ny / length, nz / length
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _prisms(low: F64, high: F64, owner: I64, ring: I64, solid: NDArray[np.bool_], roof: NDArray[np.uint32]) -> Any:
-    """Roofs of all corners, then grounds, then walls, each in the order of the corners."""
-    corners = len(low)
-    ground_row = np.empty(corners, dtype=np.int64)
-    standing = 0
-    for i in range(corners):
-        ground_row[i] = corners + standing
-        if solid[owner[i]]:
-            standing += 1
-    ground_triangles = 0
-    for t in range(len(roof)):
-        if solid[owner[roof[t, 0]]]:
-            ground_triangles += 1
-    vertices = corners + 5 * standing
-    position = np.empty((vertices, 3))
-    normal = np.empty((vertices, 3), dtype=np.float32)
-    feature = np.empty(vertices, dtype=np.uint32)
-    surface = np.empty(vertices, dtype=np.uint8)
-    triangle = np.empty((len(roof) + ground_triangles + 2 * standing, 3), dtype=np.uint32)
-    for i in range(corners):
+@numba.njit(cache=True, nogil=True)
+def _caps(places: Any, roof: NDArray[np.uint32], parts: Any) -> None:
+    """Roofs of all corners in their order, then the grounds of those that stand; triangles likewise."""
+    low, high, owner, standing = places
+    position, normal, triangle, feature, surface = parts
+    below = np.cumsum(standing) + (len(owner) - 1)
+    for i in range(len(owner)):
         up = _up(low[i, 0], low[i, 1])
-        tall = solid[owner[i]]
-        for c in range(3):
-            position[i, c] = high[i, c] if tall else low[i, c]
-            normal[i, c] = up[c]
         feature[i] = owner[i]
-        surface[i] = _ROOF if tall else _GROUND
-        if tall:
-            g = ground_row[i]
+        surface[i] = _ROOF if standing[i] else _GROUND
+        for c in range(3):
+            position[i, c] = high[i, c] if standing[i] else low[i, c]
+            normal[i, c] = up[c]
+        if standing[i]:
+            g = below[i]
+            feature[g] = owner[i]
+            surface[g] = _GROUND
             for c in range(3):
                 position[g, c] = low[i, c]
                 normal[g, c] = -up[c]
-            feature[g] = owner[i]
-            surface[g] = _GROUND
     row = len(roof)
     for t in range(len(roof)):
         triangle[t] = roof[t]
-        if solid[owner[roof[t, 0]]]:
+        if standing[roof[t, 0]]:
             for c in range(3):
-                triangle[row, c] = ground_row[roof[t, 2 - c]]
+                triangle[row, c] = below[roof[t, 2 - c]]
             row += 1
-    at = corners + standing
+
+
+@numba.njit(cache=True, nogil=True)
+def _walls(places: Any, ring: I64, parts: Any, start: tuple[int, int]) -> None:
+    """A quad on every edge of what stands, from vertex `start[0]` and triangle `start[1]` on."""
+    low, high, owner, standing = places
+    position, normal, triangle, feature, surface = parts
+    at, row = start
     for r in range(len(ring) - 1):
         for i in range(ring[r], ring[r + 1]):
-            if not solid[owner[i]]:
+            if not standing[i]:
                 continue
             j = i + 1 if i + 1 < ring[r + 1] else ring[r]
             out = _outward(low, high, i, j)
@@ -119,12 +122,11 @@ def _prisms(low: F64, high: F64, owner: I64, ring: I64, solid: NDArray[np.bool_]
                 position[at, c], position[at + 1, c] = low[i, c], low[j, c]
                 position[at + 2, c], position[at + 3, c] = high[j, c], high[i, c]
             for k in range(4):
-                for c in range(3):
-                    normal[at + k, c] = out[c]
                 feature[at + k] = owner[i]
                 surface[at + k] = _WALL
+                for c in range(3):
+                    normal[at + k, c] = out[c]
             triangle[row, 0], triangle[row, 1], triangle[row, 2] = at, at + 1, at + 2
             triangle[row + 1, 0], triangle[row + 1, 1], triangle[row + 1, 2] = at, at + 2, at + 3
             row += 2
             at += 4
-    return position, normal, triangle, feature, surface

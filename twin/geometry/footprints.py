@@ -50,11 +50,13 @@ class Footprints:
 
     def bounds(self) -> F64:
         """(n, 4) west, south, east, north in metres; NaN for a feature without a polygon."""
-        return kernels.ragged_bounds(self.xy, self.feature_vertex())
+        bounds: F64 = kernels.ragged_bounds(self.xy, self.feature_vertex())
+        return bounds
 
     def ring_area(self) -> F64:
         """(r,) signed area of every ring, square metres; positive counter-clockwise."""
-        return kernels.ring_area(self.xy, self.ring)
+        area: F64 = kernels.ring_area(self.xy, self.ring)
+        return area
 
     def area(self) -> F64:
         """(n,) area in square metres, holes taken off."""
@@ -145,11 +147,12 @@ def from_shapely(geometry: NDArray[np.object_]) -> Footprints:
     Raises:
         ValueError: A geometry of another type.
     """
-    geometry = np.where(shapely.is_missing(geometry), shapely.MultiPolygon(), geometry)
-    if not len(geometry):
-        return empty()
     # A MultiPolygon among Polygons makes shapely give the three-level form whatever the rest is.
-    kind, xy, offsets = shapely.to_ragged_array(np.append(geometry, shapely.MultiPolygon()), include_z=False)
+    surfaces = np.empty(len(geometry) + 1, dtype=object)
+    surfaces[:-1] = geometry
+    surfaces[-1] = shapely.MultiPolygon()
+    surfaces[shapely.is_missing(surfaces)] = surfaces[-1]
+    kind, xy, offsets = shapely.to_ragged_array(surfaces, include_z=False)
     if kind != shapely.GeometryType.MULTIPOLYGON:
         raise ValueError(f"polygons wanted, got {kind}")
     ring, polygon, feature = (np.asarray(part, dtype=np.int64) for part in offsets)

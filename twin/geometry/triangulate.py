@@ -85,7 +85,8 @@ def _corner_numbers(footprints: Footprints, polygons: I64) -> I64:
     first, last = footprints.ring[footprints.polygon[polygons]], footprints.ring[footprints.polygon[polygons + 1]]
     counts = last - first
     offset = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    return np.arange(counts.sum()) + np.repeat(first - offset, counts)
+    corners: I64 = np.arange(counts.sum()) + np.repeat(first - offset, counts)
+    return corners
 
 
 def _match(taken: Footprints, points: NDArray[np.float64], owner: I64) -> I64:
@@ -97,7 +98,8 @@ def _match(taken: Footprints, points: NDArray[np.float64], owner: I64) -> I64:
     group = group.reshape(-1)
     row_of = np.full(group.max(initial=0) + 1, -1, dtype=np.int64)
     row_of[group[: len(table)][::-1]] = np.arange(len(table))[::-1]
-    return row_of[group[len(table) :]].reshape(-1, 3)
+    found: I64 = row_of[group[len(table) :]].reshape(-1, 3)
+    return found
 
 
 def _signed_area(xy: NDArray[np.float64], triangle: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -49,49 +49,54 @@ def read_rings(column: pa.Array) -> Footprints | None:
 
 
 @numba.njit(cache=True, nogil=True)
-def _u32(data: U8, at: int) -> int:
-    return int(data[at]) | int(data[at + 1]) << 8 | int(data[at + 2]) << 16 | int(data[at + 3]) << 24
+def _u32(data: U8, at: int) -> Any:
+    value = np.int64(0)
+    for k in range(4):
+        value |= np.int64(data[at + k]) << (8 * k)
+    return value
+
+
+@numba.njit(cache=True, nogil=True)
+def _polygon(data: U8, at: int, end: int) -> Any:
+    """Rings and open points of the polygon record at an offset, and the offset behind it; -1 if it is not plain."""
+    bad = (-1, 0, 0)
+    if end - at < 9 or data[at] != 1 or _u32(data, at + 1) != _POLYGON:
+        return bad
+    rings = _u32(data, at + 5)
+    at += 9
+    points = 0
+    for _ in range(rings):
+        count = _u32(data, at) if end - at >= 4 else 0
+        at += 4
+        last = at + (count - 1) * _POINT
+        if count < 4 or end - at < count * _POINT or not (data[at : at + _POINT] == data[last : last + _POINT]).all():
+            return bad
+        points += count - 1
+        at += count * _POINT
+    return rings, points, at
 
 
 @numba.njit(cache=True, nogil=True)
 def _count(data: U8, start: I64, present: NDArray[np.bool_]) -> Any:
     """Polygons, rings and open points of all records; -1 where one is not plain."""
-    bad = (-1, -1, -1)
     polygons = rings = points = 0
     for i in range(len(start) - 1):
         if not present[i]:
             continue
         at, end = start[i], start[i + 1]
-        if end - at < 9 or data[at] != 1:
-            return bad
-        kind = _u32(data, at + 1)
         parts = 1
-        if kind == _MULTIPOLYGON:
+        if end - at >= 9 and data[at] == 1 and _u32(data, at + 1) == _MULTIPOLYGON:
             parts = _u32(data, at + 5)
             at += 9
-        elif kind != _POLYGON:
-            return bad
         for _ in range(parts):
-            if end - at < 9 or data[at] != 1 or _u32(data, at + 1) != _POLYGON:
-                return bad
-            inner = _u32(data, at + 5)
-            at += 9
-            polygons += inner > 0
-            for _ in range(inner):
-                if end - at < 4:
-                    return bad
-                count = _u32(data, at)
-                at += 4
-                if count < 4 or end - at < count * _POINT:
-                    return bad
-                for k in range(_POINT):
-                    if data[at + k] != data[at + (count - 1) * _POINT + k]:
-                        return bad
-                rings += 1
-                points += count - 1
-                at += count * _POINT
+            more, inner, at = _polygon(data, at, end)
+            if more < 0:
+                return -1, 0, 0
+            polygons += more > 0
+            rings += more
+            points += inner
         if at != end:
-            return bad
+            return -1, 0, 0
     return polygons, rings, points
 
 

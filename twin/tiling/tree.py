@@ -100,9 +100,7 @@ def plan(extents: Extents, budget: float, square: Square | None = None) -> tuple
     return square, _divide(extents, rows, budget, square, (0, 0, 0))
 
 
-def _divide(
-    extents: Extents, rows: I64, budget: float, square: Square, place: tuple[int, int, int]
-) -> PlannedTile:
+def _divide(extents: Extents, rows: I64, budget: float, square: Square, place: tuple[int, int, int]) -> PlannedTile:
     level, x, y = place
     total = np.cumsum(extents.weight[rows])
     keep = len(rows)
