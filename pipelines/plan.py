@@ -29,7 +29,7 @@ from twin.sources.vector import ReadOptions, VectorSource, open_source
 #: Features a worker takes at a time.
 BLOCK = 25_000
 #: Raised whenever the same input would give other bytes, so that no work of an older program is taken over.
-BUILD_FORMAT = 3
+BUILD_FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ def _write_layer(project: Project, staging: Staging, layer: LayerRelease) -> dic
         "region": _region(layer.entities),
         "encoder": output.encoder,
         "frame": {"lon": layer.tiled.frame.origin[0], "lat": layer.tiled.frame.origin[1], "h": 0.0},
-        "properties": _properties(layer.tiled.schema),
+        "properties": _properties(layer),
     }
 
 
@@ -198,16 +198,28 @@ def _region(entities: LayerEntities) -> list[float]:
     ]
 
 
-def _properties(schema: Schema) -> list[dict[str, Any]]:
+def _properties(layer: LayerRelease) -> list[dict[str, Any]]:
+    """What the tiles hold of every feature; for numbers also how they are spread, so that legends do not guess."""
+    schema = layer.tiled.schema
     rows = []
     for one in schema.find_class(CLASS_ID).properties:
         row: dict[str, Any] = {"id": one.id, "name": one.name, "type": one.type}
         if one.component_type:
             row["component_type"] = one.component_type
+            row["quantiles"] = _quantiles(layer.columns[one.source], layer.entities.drawn)
         if one.enum is not None:
             row["enum"] = [value for value in schema.find_enum(one.enum).values if value != one.no_data]
         rows.append(row)
     return rows
+
+
+def _quantiles(column: pa.ChunkedArray, rows: NDArray[np.int64]) -> list[float]:
+    """Every twentieth of the values of some rows, lowest and highest included; empty where there is none."""
+    values = column.cast(pa.float64()).to_numpy()[rows]
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return []
+    return [round(value, 4) for value in np.percentile(finite, np.linspace(0, 100, 21), method="nearest").tolist()]
 
 
 def _write_inputs(folder: Path, layers: Sequence[LayerRelease]) -> None:

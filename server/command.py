@@ -113,7 +113,7 @@ def _expose_metrics(app: Application, host: str, port: int) -> None:
     typer.echo(f"Metrics on port {exposition.server_port}")
 
 
-def serve(  # noqa: PLR0917 (options of the command line)
+def serve(
     directory: Annotated[Path, typer.Option("--directory", "-C", help="Project or release directory.")] = Path(),
     host: Annotated[
         str, typer.Option(help="Address to listen on; only this machine can reach the default.")

@@ -121,7 +121,7 @@ def router(context: Context) -> APIRouter:
         return json_answer(request, shape, _GEOJSON, headers)
 
     @routes.get("/resolve", summary="What stands here")
-    def resolve(  # noqa: PLR0917 (query parameters)
+    def resolve(
         request: Request, lon: Longitude, lat: Latitude, h: Height = None, tolerance: Tolerance = 0.0, limit: Limit = 20
     ) -> Response:
         """Entities whose footprint holds the point, courtyards left out, and whose height range holds `h` if given."""

@@ -140,7 +140,7 @@ def _monomials(spectrum: FloatArray, degree: int) -> FloatArray:
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def _evaluate(x, y, h, cx, cy, sx, sy, point, normal, out, outside):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _evaluate(x, y, h, cx, cy, sx, sy, point, normal, out, outside):  # type: ignore[no-untyped-def]
     """Horner in v of Horner in u, on runs of `_LANES` points so that the inner loops become vector instructions."""
     u, v = np.empty(_LANES), np.empty(_LANES)
     row, total = np.empty(_LANES), np.empty(_LANES)
@@ -170,7 +170,7 @@ def _degree(terms):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _horner(u, v, m, coefficients, degree, row, total):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _horner(u, v, m, coefficients, degree, row, total):  # type: ignore[no-untyped-def]
     at = 0
     for k in range(m):
         total[k] = 0.0

@@ -1,6 +1,6 @@
 """Vertices as byte planes of small differences: the ATTRIBUTES codec of EXT_meshopt_compression, version 0."""
 
-# ruff: noqa: PLR0912, PLR0917
+# ruff: noqa: PLR0912
 
 from __future__ import annotations
 
