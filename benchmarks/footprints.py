@@ -44,9 +44,8 @@ def outlines(count: int, rng: np.random.Generator) -> np.ndarray:
     return np.stack([x, y], axis=2) + place[:, None, :]
 
 
-def main() -> None:
-    """Writes the file."""
-    count, path = int(sys.argv[1]), Path(sys.argv[2])
+def write(count: int, path: Path) -> None:
+    """Writes `count` footprints as a GeoPackage, a block at a time."""
     rng = np.random.default_rng(SEED)
     append = False
     for start in range(0, count, 250_000):
@@ -82,4 +81,4 @@ def _slice(count: int, start: int, rows: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    write(int(sys.argv[1]), Path(sys.argv[2]))
