@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -34,7 +35,7 @@ def pytest_configure() -> None:
         os.environ.pop(name, None)
 
 
-def absent(reason: str) -> None:
+def absent(reason: str) -> NoReturn:
     """Ends the test that needs something this machine lacks: a skip, or a failure where CI=true."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason} (CI=true allows no missing service)", pytrace=False)
@@ -59,7 +60,6 @@ def require() -> Callable[[str], Path]:
         program = find_program(name)
         if program is None:
             absent(f"{name} is not installed: apt-get install {name}")
-        assert program is not None
         return program
 
     return get

@@ -22,7 +22,7 @@ def node() -> str:
     found = find_node()
     if found is None:
         absent("Node is not installed, so no outside judge can run")
-    return str(found)
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,6 @@ def judges(node: str) -> Path:
             tool = find_on_path() or find_in_wheel()
             if tool is None:
                 absent("npm is not installed, so the outside judges cannot be fetched")
-            assert tool is not None
             command = [*tool.npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
             path = f"{tool.folder}{os.pathsep}{os.environ.get('PATH', '')}"
             environment = {**os.environ, "PATH": path}
