@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from hashlib import blake2b, sha256
 from pathlib import Path
 
 import pyarrow as pa
 
-import twin
 from pipelines.columns import attribute_schema
-from pipelines.project import (
-    DemGround,
-    DsmHeight,
-    Project,
-    Source,
-    crs_text,
-    project_digest,
-    resolve_grid,
-    resolve_outline,
-    resolve_paths,
-    resolve_rasters,
-)
+from pipelines.project import Project, Source, crs_text, resolve_paths
 from twin.errors import CrsError, MisuseError
 from twin.sources.vector import ReadOptions, VectorSource, open_source
 
 #: Features a worker takes at a time.
 BLOCK = 25_000
-#: Raised whenever the same input would give other bytes, so that no work of an older program is taken over.
-BUILD_FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,46 +76,7 @@ def read_options(project: Project, source: Source) -> ReadOptions:
     return ReadOptions(table=source.table, crs=crs_text(project, source), encoding=source.encoding)
 
 
-def input_paths(project: Project) -> list[Path]:
-    """Every file the release depends on, with the files that belong to it, in a stable order."""
-    paths: set[Path] = set()
-    for source in project.sources:
-        for path in resolve_paths(project, source):
-            paths.update(_companions(path))
-        for rule in (*source.height, *source.ground):
-            if isinstance(rule, DsmHeight | DemGround):
-                paths.update(resolve_rasters(project, source, rule))
-        if source.crs_file is not None:
-            paths.add((project.root / source.crs_file).resolve())
-    paths.update(path for path in (resolve_grid(project), resolve_outline(project)) if path is not None)
-    return sorted(paths)
-
-
-def _companions(path: Path) -> list[Path]:
-    """A file and what belongs to it: the parts of a Shapefile, a world file, a `.cpg`; all files of a folder."""
-    if path.is_dir():
-        return sorted(item for item in path.rglob("*") if item.is_file())
-    if path.suffix.lower() != ".shp":
-        return [path]
-    return sorted(item for item in path.parent.iterdir() if item.stem == path.stem and item.is_file())
-
-
-def build_key(project: Project) -> str:
-    """Names the input of a build: project file, every input byte, and the program. Paths and clocks do not count."""
-    lines = [f"format {BUILD_FORMAT}", f"program {twin.__version__}", f"project {project_digest(project)}"]
-    lines += [f"input {path.name} {_file_digest(path)}" for path in input_paths(project)]
-    return sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
-def _file_digest(path: Path) -> str:
-    running = blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while piece := file.read(1 << 22):
-            running.update(piece)
-    return running.hexdigest()
-
-
-def make_plan(project: Project, key: str | None = None) -> BuildPlan:
+def make_plan(project: Project, key: str) -> BuildPlan:
     """Opens every source and divides it into blocks.
 
     Raises:
@@ -154,7 +99,7 @@ def make_plan(project: Project, key: str | None = None) -> BuildPlan:
         for layer in sorted({source.layer for source in project.sources})
     }
     tasks = tuple(task for number, file in enumerate(files) for task in _tasks(number, file))
-    return BuildPlan(project, files, tasks, attributes, key or build_key(project))
+    return BuildPlan(project, files, tasks, attributes, key)
 
 
 def _source_file(project: Project, number: int, path: Path) -> SourceFile:
@@ -205,11 +150,3 @@ def _tasks(number: int, file: SourceFile) -> list[BlockTask]:
         return [BlockTask(number, 0, None, name)]
     starts = range(0, max(file.opened.count, 1), BLOCK)
     return [BlockTask(number, start, BLOCK, f"{name}-{start:010d}") for start in starts]
-
-
-def describe(plan: BuildPlan) -> str:
-    """The plan as JSON, for the log."""
-    rows = [
-        {"file": str(file.path), "features": file.opened.count, "encoding": file.opened.encoding} for file in plan.files
-    ]
-    return json.dumps({"build_key": plan.build_key, "files": rows, "blocks": len(plan.tasks)}, ensure_ascii=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.context
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
+from multiprocessing import forkserver
 from typing import TypeVar
 
 from twin.errors import BuildError
@@ -18,7 +20,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 #: What workers import once, in the fork server, before the first of them is made.
-_PRELOAD = ["pipelines.ingest", "pipelines.encode"]
+_PRELOAD = ["pipelines.warm"]
 
 
 class _Here(Executor):
@@ -39,6 +41,19 @@ def worker_count(asked: int) -> int:
     return asked or len(os.sched_getaffinity(0))
 
 
+def start_early(count: int) -> None:
+    """Starts the fork server now, so that it imports while this process does."""
+    if count > 1:
+        _context()
+        forkserver.ensure_running()
+
+
+def _context() -> multiprocessing.context.ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)
+    return context
+
+
 @contextmanager
 def workers(count: int) -> Iterator[Executor]:
     """An executor of `count` processes; with 1, tasks run in this process.
@@ -49,9 +64,7 @@ def workers(count: int) -> Iterator[Executor]:
     if count <= 1:
         yield _Here()
         return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
-    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_leave_interrupts_to_the_parent)
+    executor = ProcessPoolExecutor(count, mp_context=_context(), initializer=_leave_interrupts_to_the_parent)
     try:
         yield executor
     except BaseException:

@@ -278,14 +278,14 @@ def test_a_killed_build_leaves_the_served_release_whole_and_goes_on(tmp_path: Pa
 
 
 def test_an_interrupted_build_takes_up_its_finished_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pipelines.run
+    import pipelines.stages
 
     made = district(tmp_path)
-    real = pipelines.run.publish_release
-    monkeypatch.setattr(pipelines.run, "publish_release", _stop)
+    real = pipelines.stages.publish_release
+    monkeypatch.setattr(pipelines.stages, "publish_release", _stop)
     with pytest.raises(KeyboardInterrupt):
         made.build()
-    monkeypatch.setattr(pipelines.run, "publish_release", real)
+    monkeypatch.setattr(pipelines.stages, "publish_release", real)
     result = made.build()
     assert result.tiles_written == 0 and result.tiles > 3
     assert validate_release(made.release, None).errors == 0

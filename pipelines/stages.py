@@ -1,0 +1,166 @@
+"""The stages of a build that has something to do: read, resolve, identify, tile, publish."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from pipelines.candidates import collect
+from pipelines.identify import identify
+from pipelines.ingest import IngestContext, Ingested, ingest
+from pipelines.layer import layer_report, prepare, require_something
+from pipelines.plan import BlockTask, BuildPlan, make_plan
+from pipelines.pool import run_all, worker_count, workers
+from pipelines.progress import Progress, Stopwatch
+from pipelines.project import Project, output_path
+from pipelines.publish import LayerRelease, index_columns, publish_release, remember
+from pipelines.resolve import Resolved, resolve
+from pipelines.rules import raster_notes, source_rules
+from pipelines.run import REGISTRY, WORK, BuildOptions, BuildResult, served_release
+from pipelines.segment import bit, open_segment
+from pipelines.tile_layer import Taken, build_tiles, taken_from
+from twin.crs.reference import check_plausible, parse_crs
+from twin.errors import BuildError
+from twin.registry.sqlite import Registry
+from twin.report import Issue, Report, Severity
+from twin.store.release import Staging
+
+
+def run_stages(project: Project, key: str, options: BuildOptions, progress: Progress, watch: Stopwatch) -> BuildResult:
+    """Runs every stage and publishes; see `pipelines.run.build`."""
+    out = output_path(project)
+    work = project.root / WORK / key
+    _discard_other_work(project.root / WORK, key)
+    with watch.stage("open"):
+        plan = make_plan(project, key)
+        staging = Staging.open(out, key)
+    with workers(worker_count(options.workers or project.output.workers)) as pool:
+        ingested = _ingest(plan, work, pool, progress, watch)
+        with Registry.open(project.root / REGISTRY, project.project.authority) as registry:
+            built = [
+                _layer(plan, layer, ingested, registry, (pool, staging, out, options, progress, watch))
+                for layer in sorted(plan.attributes)
+            ]
+            report = Report(tuple(one.report for one in built), _issues(plan, ingested, built))
+            with watch.stage("publish"):
+                published = publish_release(plan, staging, built, report, registry)
+    shutil.rmtree(work, ignore_errors=True)
+    return BuildResult(
+        release=published.release,
+        report=report,
+        tiles=sum(len(one.tiled.inputs) for one in built),
+        tiles_written=sum(one.tiled.written for one in built),
+        bytes=published.bytes,
+        unchanged=False,
+        seconds={**watch.seconds, "total": watch.total()},
+        facts={one.name: one.facts for one in built},
+    )
+
+
+def _discard_other_work(folder: Path, key: str) -> None:
+    for other in folder.iterdir() if folder.is_dir() else ():
+        if other.name != key:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What reading gave: per task, in the order of the plan."""
+
+    contexts: dict[int, IngestContext]
+    results: dict[BlockTask, Ingested]
+
+
+def _ingest(plan: BuildPlan, work: Path, pool: Executor, progress: Progress, watch: Stopwatch) -> _Read:
+    work.mkdir(parents=True, exist_ok=True)
+    contexts = _contexts(plan, work)
+    progress.stage("read", plan.features, "features")
+    results: dict[BlockTask, Ingested] = {}
+    with watch.stage("ingest"):
+        for task, result in run_all(pool, partial(_ingest_task, contexts), plan.tasks, ahead=8):
+            results[task] = result
+            progress.advance(result.features)
+    return _Read(contexts, results)
+
+
+def _ingest_task(contexts: dict[int, IngestContext], task: BlockTask) -> Ingested:
+    return ingest(task, contexts[task.file])
+
+
+def _contexts(plan: BuildPlan, work: Path) -> dict[int, IngestContext]:
+    rules = [source_rules(plan.project, source) for source in plan.project.sources]
+    return {
+        number: IngestContext(
+            file=file,
+            source=plan.project.sources[file.source],
+            layer=plan.project.layers[plan.project.sources[file.source].layer],
+            rules=rules[file.source],
+            attributes=plan.attributes[plan.project.sources[file.source].layer],
+            working_crs=plan.project.project.working_crs,
+            folder=work,
+        )
+        for number, file in enumerate(plan.files)
+    }
+
+
+_Tools = tuple[Executor, Staging, Path, BuildOptions, Progress, Stopwatch]
+
+
+def _layer(plan: BuildPlan, layer: str, read: _Read, registry: Registry, tools: _Tools) -> LayerRelease:
+    pool, staging, out, options, progress, watch = tools
+    with watch.stage("resolve"):
+        features = _features(plan, layer, read)
+        report = layer_report(layer, features)
+        require_something(report)
+    with watch.stage("identify"):
+        identity = identify(registry, plan.project, layer, features)
+        entities = prepare(plan.project, layer, features, identity)
+    taken = Taken() if options.force else taken_from(served_release(out), layer)
+    # The workers are busy with tiles now; this process has time for the index and the registry.
+    with ThreadPoolExecutor(1) as aside:
+        columns = aside.submit(index_columns, plan.project, entities)
+        recorded = aside.submit(remember, registry, identity)
+        tiled = build_tiles(plan, entities, (pool, staging, taken, progress, watch))
+        with watch.stage("aside"):
+            known = columns.result()
+            recorded.result()
+    for entity in tiled.failed:
+        features.candidates.reasons[entities.identity.candidate[entity]] |= bit("mesh_failed")
+    return LayerRelease(entities, tiled, taken, layer_report(layer, features), known)
+
+
+def _features(plan: BuildPlan, layer: str, read: _Read) -> Resolved:
+    wanted = set(plan.layer_sources(layer))
+    tasks = [task for task in plan.tasks if plan.files[task.file].source in wanted]
+    pairs = [(task, path) for task in tasks for path in read.results[task].segments]
+    if not pairs:
+        raise BuildError(f'layer "{layer}" has no feature at all', next_step="check the paths in twin.toml")
+    candidates = collect(
+        [open_segment(path) for _, path in pairs],
+        [task.file for task, _ in pairs],
+        [plan.files[task.file].source for task, _ in pairs],
+    )
+    by_source = {plan.files[number].source: context for number, context in read.contexts.items()}
+    return resolve(candidates, {number: by_source[number] for number in sorted(wanted)})
+
+
+def _issues(plan: BuildPlan, read: _Read, built: list[LayerRelease]) -> tuple[Issue, ...]:
+    """Findings that concern more than a feature: coordinates, rasters, oddities met while reading."""
+    issues: list[Issue] = []
+    for number, file in enumerate(plan.files):
+        source = plan.project.sources[file.source]
+        notes = dict.fromkeys(file.opened.notes)
+        for task, result in read.results.items():
+            if task.file == number:
+                notes.update(dict.fromkeys(result.notes))
+        issues += [Issue("source_note", Severity.NOTE, note, source.layer, source.name) for note in notes]
+    for number, source in enumerate(plan.project.sources):
+        rules = next(one.rules for at, one in read.contexts.items() if plan.files[at].source == number)
+        issues += [replace(note, layer=source.layer, source=source.name) for note in raster_notes(rules)]
+    crs = parse_crs(plan.project.project.working_crs)
+    for layer in built:
+        issues += [replace(issue, layer=layer.name) for issue in check_plausible(crs, layer.tiled.frame.bounds)]
+    return tuple(issues)
