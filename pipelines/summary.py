@@ -37,8 +37,8 @@ def _print_layer(layer: LayerReport, verbose: int) -> None:
     typer.echo(f"{layer.layer}: {layer.read:,} features read = {parts}; {layer.entities:,} entities drawn")
     for code, count in sorted(layer.reasons.items(), key=lambda row: (-row[1], row[0])):
         reason = REASONS[code]
-        if reason.severity is Severity.NOTE and not verbose:
-            continue
+        if reason.severity is Severity.NOTE and reason.outcome is None and not verbose:
+            continue  # a remark on a built feature; what was not built is always told, so that the account adds up
         shown = layer.examples.get(code, ())
         examples = f" (e.g. {', '.join(shown[:3])})" if shown else ""
         typer.echo(f"  {count:>8,} {code}: {reason.text}{examples}")
