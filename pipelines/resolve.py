@@ -231,9 +231,12 @@ def _parents_by_place(candidates: Candidates, parts: I64, outlines: I64, parent:
     rows = outlines[asked]
     outline_shapes = gather(candidates.segments, candidates.segment[rows], candidates.row[rows]).to_shapely()
     inside = shapely.area(shapely.intersection(shapes[part], outline_shapes[which]))
-    enough = inside >= _PART_INSIDE * candidates.number["area_m2"][parts[part]]
+    share = inside / candidates.number["area_m2"][parts[part]]
+    enough = share >= _PART_INSIDE
     part, outline = part[enough], outlines[hit[enough]]
-    # The smallest outline wins; equal ones by place, so that the order of rows is no matter.
-    order = np.lexsort((candidates.number["x"][outline], candidates.number["area_m2"][outline], part))
+    # The outline that holds most of the part wins, the smaller of two that hold it alike; equal ones by place, so that
+    # the order of rows is no matter.
+    apart = -np.round(share[enough], 1)
+    order = np.lexsort((candidates.number["x"][outline], candidates.number["area_m2"][outline], apart, part))
     first = np.unique(part[order], return_index=True)[1]
     parent[parts[part[order][first]]] = outline[order][first]

@@ -84,7 +84,7 @@ def is_part(properties: dict) -> bool:
 
 
 def expected_outlines(truth: Truth) -> dict[str, str]:
-    """Outline of every part that has a height: the one it names, else the smallest that holds half of it."""
+    """Outline of every part that has a height: the one it names, else the one that holds most of it."""
     keys = [key for key, row in truth.properties.items() if not is_part(row) and truth.whole[key].area >= SMALLEST_M2]
     known, shapes = set(keys), np.array([truth.whole[key] for key in keys], dtype=object)
     tree = shapely.STRtree(shapes)
@@ -96,9 +96,10 @@ def expected_outlines(truth: Truth) -> dict[str, str]:
         if str(row["root_id"]) in known:
             found[key] = str(row["root_id"])
             continue
-        near = [n for n in tree.query(shape) if shapes[n].intersection(shape).area >= 0.5 * shape.area]
+        share = {n: shapes[n].intersection(shape).area / shape.area for n in tree.query(shape)}
+        near = [n for n, inside in share.items() if inside >= 0.5]
         if near:
-            found[key] = keys[min(near, key=lambda n: shapes[n].area)]
+            found[key] = keys[min(near, key=lambda n: (-round(share[n], 1), shapes[n].area))]
     return found
 
 
