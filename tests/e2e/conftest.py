@@ -32,7 +32,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-SIZE = (1280, 720)
+SIZE = (1024, 576)
 
 
 def cannot(reason: str) -> NoReturn:

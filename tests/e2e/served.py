@@ -28,10 +28,12 @@ class Served:
     Attributes:
         root: Project folder.
         url: Address everything stands below, with its final slash.
+        metrics: Address of its metrics, if they are on.
     """
 
     root: Path
     url: str
+    metrics: str | None = None
 
     @property
     def viewer(self) -> str:
@@ -53,12 +55,19 @@ class Served:
         """What `/entities/{geid}` says."""
         return self.get(f"entities/{quote(geid)}")
 
+    def find(self, text: str) -> Any:
+        """What `/entities?q=` says."""
+        return self.get(f"entities?q={quote(text)}")["items"]
+
+    def rows(self, *columns: str) -> Any:
+        """Columns of the entity index."""
+        return EntityIndex.open(open_current(self.root / "out").index).table.select(list(columns)).to_pylist()
+
     def tallest(self, count: int) -> list[str]:
         """Identifiers of the tallest buildings whose centre is in their own footprint, the tallest first."""
-        index = EntityIndex.open(open_current(self.root / "out").index)
-        table = index.table.select(["geid", "height_m", "lon", "lat"]).sort_by([("height_m", "descending")])
+        rows = sorted(self.rows("geid", "height_m", "lon", "lat"), key=lambda row: -(row["height_m"] or 0.0))
         found = []
-        for row in table.slice(0, 5 * count).to_pylist():
+        for row in rows[: 5 * count]:
             there = self.get(f"resolve?lon={row['lon']}&lat={row['lat']}")["items"]
             if there and there[0]["geid"] == row["geid"]:
                 found.append(row["geid"])
@@ -77,9 +86,11 @@ def serving(root: Path, *options: str) -> Iterator[Served]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            told = process.stdout.readline()
+            metrics, told = None, process.stdout.readline()
+            if told.startswith("Metrics on port "):
+                metrics, told = f"http://127.0.0.1:{told.split()[-1]}/metrics", process.stdout.readline()
             assert told.startswith("Serving http://"), told
-            yield Served(root, told.split()[1])
+            yield Served(root, told.split()[1], metrics)
         finally:
             process.terminate()
             try:

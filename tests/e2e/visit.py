@@ -38,6 +38,22 @@ _STEADY = """() => new Promise((done) => {
 })"""
 
 
+@dataclass(frozen=True)
+class Traffic:
+    """What a page cost: answers with their headers, as they went over the wire."""
+
+    requests: int
+    bytes: int
+    tiles: int
+    tile_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.bytes / 1e6:.2f} MB in {self.requests} requests, {self.tile_bytes / 1e6:.2f} MB of them "
+            f"in {self.tiles} tiles"
+        )
+
+
 @dataclass
 class Visit:
     """One open page.
@@ -120,6 +136,14 @@ class Visit:
     def tiles(self) -> set[str]:
         """Paths of the contents asked for so far."""
         return {request.url.removeprefix(self.served.origin) for request in self.requests if ".glb" in request.url}
+
+    def traffic(self) -> Traffic:
+        """What was asked for until now; waits for what is under way."""
+        asked = [request for request in self.requests if request.url.startswith("http")]
+        sizes = [request.sizes() for request in asked]
+        sent = [size["responseHeadersSize"] + size["responseBodySize"] for size in sizes]
+        tiles = [size for request, size in zip(asked, sent, strict=True) if ".glb" in request.url]
+        return Traffic(len(asked), sum(sent), len(tiles), sum(tiles))
 
     def screenshot(self, name: str) -> None:
         """Keeps a picture for people."""
