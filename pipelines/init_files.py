@@ -197,7 +197,9 @@ def _expand(files: Sequence[Path]) -> list[tuple[Path, bool]]:
             inside = [item for item in sorted(file.iterdir()) if _is_data(item)]
             if not inside:
                 raise MisuseError(
-                    "the folder holds no file of a known format", file=file, next_step="name the files themselves"
+                    "the folder holds no file of a known format",
+                    file=file,
+                    next_step="name the files themselves, or the folders inside that hold them",
                 )
             found.update({item: found.get(item, False) for item in inside})
         elif file.suffix.lower() in (".dbf", ".shx", ".prj", ".cpg") and file.with_suffix(".shp").exists():
