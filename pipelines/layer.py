@@ -34,8 +34,9 @@ _ORIGIN_GRID_DEG = 0.01
 _BOUNDS_GRID_M = 1000.0
 #: A text attribute with at most this many values in the whole layer becomes an enum in the tiles.
 _ENUM_VALUES = 64
-#: Bytes a building takes in a compressed tile, a fixed part and a part by corner (measured, docs/performance.md).
-_BYTES_FIXED, _BYTES_CORNER = 70.0, 9.0
+#: Bytes a building takes in a compressed tile: a fixed part (identifier, our own columns), a part by corner, and a
+#: share of its attributes as they lie in memory (measured, docs/performance.md).
+_BYTES_FIXED, _BYTES_CORNER, _ATTRIBUTE_SHARE = 40.0, 9.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,20 @@ def extents_of(entities: LayerEntities, frame: Frame, crs: Crs) -> Extents:
         ]
     )
     size = np.sqrt(np.einsum("ij,ij->i", span, span))
-    return Extents(position[:, :2], size, _BYTES_FIXED + _BYTES_CORNER * numbers["corners"])
+    weight = _BYTES_FIXED + attribute_weight(entities) + _BYTES_CORNER * numbers["corners"]
+    return Extents(position[:, :2], size, weight)
+
+
+def attribute_weight(entities: LayerEntities) -> float:
+    """Bytes the attributes of an entity take in a tile, on average, in steps of a half.
+
+    The steps keep the tree as it is when some attributes change, and with it the tiles of everything else.
+    """
+    rows = sum(one.table.num_rows for one in entities.segments)
+    names = [name for name in entities.segments[0].table.column_names if name.startswith(ATTRIBUTE)]
+    carried = (one.table.select([*names, "key", "name"]) for one in entities.segments)
+    size = _ATTRIBUTE_SHARE * sum(table.nbytes for table in carried) / max(rows, 1)
+    return float(1.5 ** np.ceil(np.log(max(size, 1.0)) / np.log(1.5)))
 
 
 def tile_schema(entities: LayerEntities, attributes: pa.Schema, sources: list[str]) -> tuple[Schema, tuple[str, ...]]:

@@ -39,7 +39,7 @@ class District:
     tail: str = '[source.fields]\nid = "id"\n[[source.height]]\nfrom = "attribute"\nfield = "height"\n'
     head: str = 'vertical_datum = "H85"\ngeoid_undulation_m = 10.9\n'
     output: str = ""
-    layer: str = ""
+    layer: str = "tile_budget_kib = 16\n"
     order: Sequence[int] | None = None
     written: bool = field(default=False, init=False)
 
@@ -60,7 +60,7 @@ class District:
             f'[project]\nname = "Test"\nadmin_code = "310105"\nworking_crs = "EPSG:4549"\n{self.head}'
             f'[[source]]\nname = "houses"\npath = "houses.gpkg"\n{self.settings}{self.tail}'
             f'[[source.ground]]\nfrom = "constant"\nelevation_m = 4.0\n'
-            f"[layers.buildings]\ntile_budget_kib = 16\n{self.layer}[output]\n{self.output}",
+            f"[layers.buildings]\n{self.layer}[output]\n{self.output}",
             encoding="utf-8",
         )
         return self

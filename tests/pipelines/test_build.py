@@ -104,6 +104,20 @@ def test_a_changed_building_rewrites_only_its_tile(tmp_path: Path, store: str) -
     assert validate_release(made.release, None).errors == 0
 
 
+@pytest.mark.parametrize("wordy", [False, True])
+def test_a_tile_is_at_most_twice_its_budget(tmp_path: Path, wordy: bool) -> None:
+    rng = np.random.default_rng(5)
+    texts = ["".join(chr(0x4E00 + k) for k in rng.integers(0, 8000, 150 if wordy else 2)) for _ in range(900)]
+    made = district(tmp_path, count=900)
+    made.fields = {**made.fields, "note": texts}
+    made.layer = "tile_budget_kib = 64\n"
+    made.build()
+    with made.release.store("buildings") as store:
+        sizes = [len(store.read(key, "gzip")) for key in store.keys() if key.endswith(".glb")]  # noqa: SIM118
+    assert max(sizes) <= 2 * 64 * 1024
+    assert not wordy or len(sizes) > 4
+
+
 def test_ids_survive_jitter_shuffling_and_a_new_neighbour_without_any_key(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     first = district(tmp_path, fields={"height": np.full(300, 9.0), "tag": np.arange(300)}, tail=_NO_ID)
