@@ -53,9 +53,9 @@ viewer: install ## build the viewer into server/viewer/dist
 viewer-check: .venv-dev
 	$(BIN)/python tools/build_viewer.py --check
 
-bench: .venv-dev viewer ## measure and write docs/performance.md; ARGS goes to the benchmark
+bench: .venv-dev viewer ## measure whole builds; ARGS="100000 3" says how many buildings and runs
 	@bash tools/system_packages.sh bench
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python benchmarks/build.py $(or $(ARGS),100000 3)
 
 wheel: viewer .venv-dev ## build the wheel, viewer included, into dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from footprints import write  # noqa: E402
-from machine import hardware, load  # noqa: E402
-from process import Run, run  # noqa: E402
+from footprints import write
+from machine import hardware, load
+from process import Run, run
 
 _TOML = """[project]
 name = "Benchmark"

@@ -52,7 +52,8 @@ def _watch(group: int, peak: list[int], over: threading.Event) -> None:
 
 def _members(session: int) -> list[int]:
     found = []
-    for entry in os.listdir("/proc"):
+    for folder in Path("/proc").iterdir():
+        entry = folder.name
         if entry.isdigit():
             try:
                 fields = Path(f"/proc/{entry}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
