@@ -25,7 +25,6 @@ from pipelines.tile_layer import TILE_INPUTS, Taken, TiledLayer, content_key, ti
 from twin.crs.reference import parse_crs
 from twin.entity.index import EntityIndex
 from twin.geometry.footprints import Footprints
-from twin.metadata.schema import Schema
 from twin.registry.sqlite import Registry
 from twin.report import LayerReport, Report
 from twin.store.base import StoreWriter, entries_of, layer_digest, precompress, quoted
