@@ -31,8 +31,9 @@ _NGINX = """
 worker_processes 1; daemon off; pid {root}/nginx.pid; error_log {root}/error.log;
 events {{ worker_connections 1024; }}
 http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; open_file_cache max=100;
-  client_body_temp_path {root}; proxy_temp_path {root}; fastcgi_temp_path {root}; uwsgi_temp_path {root}; scgi_temp_path {root};
-  server {{ listen 127.0.0.1:{port}; root {root}; etag on; add_header Cache-Control "public, max-age=31536000, immutable"; }} }}
+  client_body_temp_path {root}; proxy_temp_path {root}; fastcgi_temp_path {root}; uwsgi_temp_path {root};
+  scgi_temp_path {root};
+  server {{ listen 127.0.0.1:{port}; root {root}; etag on; add_header Cache-Control "public, immutable"; }} }}
 """
 
 
@@ -73,7 +74,8 @@ def _tile(root: Path) -> tuple[str, bytes]:
     (root / "twin.toml").write_text(
         '[project]\nname = "Bench"\nadmin_code = "310105"\nworking_crs = "EPSG:4549"\nvertical_datum = "ellipsoid"\n'
         '[[source]]\nname = "bench"\npath = "footprints.gpkg"\n[source.fields]\nid = "id"\n'
-        '[[source.height]]\nfrom = "attribute"\nfield = "height"\n[[source.ground]]\nfrom = "constant"\nelevation_m = 4.0\n'
+        '[[source.height]]\nfrom = "attribute"\nfield = "height"\n[[source.ground]]\nfrom = "constant"\n'
+        "elevation_m = 4.0\n"
         '[layers.buildings]\ntile_budget_kib = 16\n[output]\nprecompress = []\ncompression = "meshopt"\n',
         encoding="utf-8",
     )
