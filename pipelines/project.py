@@ -35,7 +35,7 @@ from pipelines.project_model import (
     StoreysHeight,
 )
 from pipelines.toml_position import Place, key_lines, nearest_line
-from twin.errors import ProjectError
+from twin.errors import CrsError, ProjectError
 
 __all__ = [
     "FILE_NAME",
@@ -306,16 +306,23 @@ def crs_text(project: Project, source: Source) -> str | None:
     The text may be confidential: give it to `twin.crs.reference.parse_crs`, never to a message or a log.
 
     Raises:
-        ProjectError: `crs_file` does not exist or is not text.
+        ProjectError: `crs_file` does not exist, is not text or holds no CRS.
     """
+    from twin.crs.reference import parse_crs
+
     if source.crs_file is None:
         return source.crs
     place: Place = ("source", _number(project, source), "crs_file")
     file = _resolve(project, (source.crs_file,), place)[0]
     try:
-        return file.read_text(encoding="utf-8-sig").strip()
+        text = file.read_text(encoding="utf-8-sig").strip()
+        parse_crs(text)
     except (OSError, UnicodeDecodeError) as error:
         raise _refusal(project.file, [Problem(place, f"{file} cannot be read as text")], project.lines) from error
+    except CrsError as error:
+        found = [Problem(place, f"{file}: {error.what}; {error.next_step}")]
+        raise _refusal(project.file, found, project.lines) from None
+    return text
 
 
 def _number(project: Project, source: Source) -> int:
