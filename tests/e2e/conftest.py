@@ -77,7 +77,7 @@ def prefixed(extract: Path, built_viewer: None) -> Iterator[Served]:
         yield served
 
 
-# Not for the session: while it is open Playwright keeps an event loop running in this thread, and other tests need none.
+# Not for the session: while it is open Playwright keeps an event loop running in this thread, where others run theirs.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The system's Chromium."""

@@ -37,7 +37,7 @@ def test_a_click_on_a_building_shows_the_identifier_the_server_knows(
     page.wait_for_state("s.highlighted")
     page.page.wait_for_selector(".panel section.provenance")
     panel = page.page.inner_text(".panel")
-    for shown in (entity["name"], entity["address"], entity["provenance"]["source_key"]):
+    for shown in (entity["name"], entity["address"], entity["provenance"]["source_key"], *entity["aliases"]):
         assert shown is None or shown in panel
     assert page.state()["selected"] == entity["geid"]
     assert entity["tile"]["url"] in page.tiles()
@@ -101,6 +101,21 @@ def test_an_alias_is_found_by_the_search_box(visit: Open, plain: Served) -> None
     assert page.page.inner_text("#search-list li[role=option] code") == geid
     page.page.click("#search-list li[role=option]")
     assert page.panel_geid() == geid
+    page.page.keyboard.press("Escape")
+    page.page.evaluate("(alias) => window.twin.select(alias)", code)
+    assert page.panel_geid() == page.state()["selected"] == geid
+
+
+def test_the_page_can_ask_nobody_else_and_a_try_is_noticed(visit: Open, plain: Served) -> None:
+    page = visit(plain).go()
+    elsewhere = plain.url.replace("127.0.0.1", "localhost") + "release"
+    with page.page.expect_console_message(lambda message: message.text.startswith("CSP connect-src")):
+        refused = page.page.evaluate("(url) => fetch(url).then(() => 'answered', (error) => error.name)", elsewhere)
+    assert refused == "TypeError"
+    with pytest.raises(AssertionError, match=r"localhost|CSP connect-src"):
+        page.check()
+    page.complaints.clear()
+    page.requests[:] = [request for request in page.requests if request.url != elsewhere]
 
 
 def test_a_shared_link_restores_view_selection_colour_and_language(visit: Open, plain: Served) -> None:

@@ -73,7 +73,7 @@ class Visit:
     def __post_init__(self) -> None:
         page = self.page
         page.set_default_timeout(PATIENCE_MS)
-        page.on("request", lambda request: self.requests.append(request))
+        page.on("request", self._asked)
         page.on("requestfailed", self._failed)
         page.on("response", self._answered)
         page.on("console", self._said)
@@ -82,6 +82,9 @@ class Visit:
             "addEventListener('securitypolicyviolation',"
             " (e) => console.error(`CSP ${e.violatedDirective} ${e.blockedURI}`))"
         )
+
+    def _asked(self, request: Request) -> None:
+        self.requests.append(request)
 
     def _failed(self, request: Request) -> None:
         if request.failure != "net::ERR_ABORTED":  # the viewer takes back what it no longer needs
@@ -157,6 +160,7 @@ class Visit:
             for request in self.requests
             if not request.url.startswith((self.served.url, "data:", f"blob:{self.served.origin}"))
         ]
-        assert outside == []
-        assert self.complaints == []
-        assert self.page.evaluate("() => window.twin?.state().errors ?? []") == []
+        assert not outside, f"asked others: {outside}"
+        assert not self.complaints, f"complaints: {self.complaints}"
+        errors = self.page.evaluate("() => window.twin?.state().errors ?? []")
+        assert not errors, f"the page says: {errors}"
