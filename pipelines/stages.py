@@ -121,8 +121,8 @@ def _layer(plan: BuildPlan, layer: str, read: _Read, registry: Registry, tools: 
     taken = Taken() if options.force else taken_from(served_release(out), layer)
     # The workers are busy with tiles now; this process has time for the index and the registry.
     with ThreadPoolExecutor(1) as aside:
-        columns = aside.submit(index_columns, plan.project, entities)
         recorded = aside.submit(remember, registry, identity)
+        columns = aside.submit(index_columns, plan.project, entities)
         tiled = build_tiles(plan, entities, (pool, staging, taken, progress, watch))
         with watch.stage("aside"):
             known = columns.result()

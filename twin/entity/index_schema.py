@@ -86,17 +86,24 @@ def sorted_table(table: pa.Table, path: Path) -> pa.Table:
     if unknown or lacking:
         what = f"unknown columns {unknown}" if unknown else f"missing columns {lacking}"
         raise StoreError(f"the table is no entity index: {what}", file=path, next_step="see `index_schema`")
-    order = pc.sort_indices(table["geid"])
+    order = None if _is_sorted(table["geid"]) else pc.sort_indices(table["geid"])
     columns = [_settled(table, field, order, path) for field in schema]
     _check_geids(columns[0], path)
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _settled(table: pa.Table, field: pa.Field, order: pa.Array, path: Path) -> pa.Array:
+def _is_sorted(column: pa.ChunkedArray) -> bool:
+    """True if a copy in another order can be spared."""
+    flat = column.combine_chunks()
+    return len(flat) < 2 or bool(pc.all(pc.less(flat[:-1], flat[1:])).as_py())
+
+
+def _settled(table: pa.Table, field: pa.Field, order: pa.Array | None, path: Path) -> pa.Array:
     if field.name not in table.column_names:
-        return pa.nulls(len(order), field.type)
+        return pa.nulls(table.num_rows, field.type)
     try:
-        column = table[field.name].cast(field.type).take(order).combine_chunks()
+        column = table[field.name].cast(field.type)
+        column = (column if order is None else column.take(order)).combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         what = f"the column {field.name!r} does not fit {field.type} ({error})"
         raise StoreError(what, file=path, next_step="see `index_schema`") from error
