@@ -66,7 +66,7 @@ def _constrained(footprints: Footprints, polygons: I64) -> tuple[NDArray[np.uint
     single = Footprints(footprints.xy, footprints.ring, footprints.polygon, np.arange(len(footprints.polygon)))
     taken = single.take(polygons)
     corner = _corner_numbers(footprints, polygons)
-    meshes = shapely.constrained_delaunay_triangles(taken.to_shapely())
+    meshes = _delaunay(taken.to_shapely())
     triangles, owner = shapely.get_parts(meshes, return_index=True)
     points = shapely.get_coordinates(shapely.get_exterior_ring(triangles)).reshape(-1, 4, 2)[:, :3]
     rows = _match(taken, points, owner)
@@ -79,6 +79,18 @@ def _constrained(footprints: Footprints, polygons: I64) -> tuple[NDArray[np.uint
     good = whole[owner]
     triangle, owner = triangle[good], owner[good]
     return triangle.astype(np.uint32), polygons[owner], polygons[~whole]
+
+
+def _delaunay(polygons: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Triangles of each polygon; none of one GEOS gives up on, which it tells of by refusing all of them at once."""
+    try:
+        meshes: NDArray[np.object_] = shapely.constrained_delaunay_triangles(polygons)
+    except shapely.errors.GEOSException:
+        if len(polygons) == 1:
+            return np.array([shapely.GeometryCollection()], dtype=object)
+        half = len(polygons) // 2
+        return np.concatenate([_delaunay(polygons[:half]), _delaunay(polygons[half:])])
+    return meshes
 
 
 def _corner_numbers(footprints: Footprints, polygons: I64) -> I64:
