@@ -187,10 +187,13 @@ def _add(judgements: dict[str, Judgement], name: str, one: Judgement) -> None:
 
 #: Columns of `twin entities`, before the attributes of the source.
 ENTITY_COLUMNS = (
-    "geid", "layer", "entity_class", "source", "source_key", "parent", "name", "address", "lon", "lat", "height",
-    "base_m", "roof_m", "height_m", "storeys", "height_source", "height_confidence", "ground_source", "lod", "outcome",
+    "geid", "layer", "entity_class", "source", "source_key", "parent", "name", "address", "aliases", "lon", "lat",
+    "height", "base_m", "roof_m", "height_m", "storeys", "height_source", "height_confidence", "ground_source", "lod", "outcome",
     "reasons", "tile", "row",
 )  # fmt: skip
+
+#: Columns of lists, and what their items are joined by: an alias may hold a space.
+_LISTS = {"aliases": "; ", "reasons": " "}
 
 
 def write_csv(index: EntityIndex, sink: IO[bytes]) -> None:
@@ -198,8 +201,9 @@ def write_csv(index: EntityIndex, sink: IO[bytes]) -> None:
     attributes = [name for name in index.table.column_names if name.startswith(ATTRIBUTE)]
     for number, batch in enumerate(index.batches(50_000)):
         table = batch.select([*ENTITY_COLUMNS, *attributes])
-        reasons = pa.compute.binary_join(table["reasons"], " ")
-        table = table.set_column(table.schema.get_field_index("reasons"), "reasons", reasons)
+        for column, separator in _LISTS.items():
+            text = pa.compute.binary_join(table[column], separator)
+            table = table.set_column(table.schema.get_field_index(column), column, text)
         pa_csv.write_csv(table, sink, pa_csv.WriteOptions(include_header=number == 0))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 import pytest
 
 from pipelines.project import load_project
+from pipelines.releases import write_csv
 from pipelines.run import REGISTRY, BuildOptions, build
 from tests.pipelines.district import District, district
 from twin.crs import beidou_grid
@@ -74,6 +77,16 @@ def test_a_field_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path
     with pytest.raises(MisuseError, match=r'no field "nowhere".*aliases') as caught:
         made.build()
     assert "use" in str(caught.value)
+
+
+def test_the_csv_export_has_the_codes(tmp_path: Path) -> None:
+    made = with_codes(tmp_path)
+    made.build()
+    sink = io.BytesIO()
+    write_csv(made.index, sink)
+    rows = {row["source_key"]: row["aliases"] for row in csv.DictReader(sink.getvalue().decode().splitlines())}
+    assert rows["H00001"].split("; ")[:2] == ["realty:1001", "post.code:200050"]
+    assert len(rows) == 40 and all(text.split("; ")[-1].startswith("beidou:N51H") for text in rows.values())
 
 
 def test_codes_are_the_same_whatever_the_order_of_rows_and_blocks(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def alias(rows: Rows, scheme: str, value: str) -> str | None:
 
 
 def _bearers(rows: Rows, scheme: str, value: str) -> tuple[str, ...]:
-    sql = "SELECT geid FROM alias WHERE scheme = ? AND value = ? ORDER BY geid"
+    sql = "SELECT geid FROM alias WHERE scheme = ? AND value = ? ORDER BY geid LIMIT 101"
     return tuple(geid for (geid,) in rows(sql, scheme, value))
 
 
