@@ -87,6 +87,10 @@ class TileTask:
     solid: NDArray[np.bool_]
 
 
+#: Share of its reach by which a position in single precision may lie beside its place; of no account below 100 km.
+_FLOAT32_ROUNDING = 2.0**-23
+
+
 @dataclass(frozen=True, slots=True)
 class EncodedTile:
     """What a tile became.
@@ -137,7 +141,7 @@ def encode_tile(task: TileTask, context: EncodeContext) -> EncodedTile:
     mesh, failed = solids(Prisms(footprints, task.foot_m, task.eaves_m, task.solid), projector.project)
     content = encode(MeshContent(mesh, context.schema, CLASS_ID, rows), context.options)
     low, high = mesh.bounds()
-    margin = context.options.max_step_m
+    margin = context.options.max_step_m + float(np.max(high - low, initial=0.0)) * _FLOAT32_ROUNDING
     box = Box(_corner(low - margin), _corner(high + margin))
     raw = len(mesh.position) * 28 + mesh.triangle.size * 4
     variants = precompress(content, context.precompress)
