@@ -188,8 +188,8 @@ def _add(judgements: dict[str, Judgement], name: str, one: Judgement) -> None:
 #: Columns of `twin entities`, before the attributes of the source.
 ENTITY_COLUMNS = (
     "geid", "layer", "entity_class", "source", "source_key", "parent", "name", "address", "aliases", "lon", "lat",
-    "height", "base_m", "roof_m", "height_m", "storeys", "height_source", "height_confidence", "ground_source", "lod", "outcome",
-    "reasons", "tile", "row",
+    "height", "base_m", "roof_m", "height_m", "storeys", "height_source", "height_confidence", "ground_source", "lod",
+    "outcome", "reasons", "tile", "row",
 )  # fmt: skip
 
 #: Columns of lists, and what their items are joined by: an alias may hold a space.
