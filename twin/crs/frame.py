@@ -24,7 +24,8 @@ CERTIFIED_HEIGHT_M = 10_000.0
 
 
 def geodetic_to_ecef(lon: npt.ArrayLike, lat: npt.ArrayLike, h: npt.ArrayLike) -> FloatArray:
-    """EPSG:4979 (degrees, ellipsoidal metres) to EPSG:4978, (n, 3) metres."""
+    """EPSG:4979 (degrees, ellipsoidal metres) to EPSG:4978, (n, 3) metres; NaN where the place is not finite."""
+    lon, lat = (np.where(np.isfinite(value), value, np.nan) for value in (lon, lat))  # the sine of inf is an alarm
     lam, phi, height = (
         np.radians(np.asarray(lon, np.float64)),
         np.radians(np.asarray(lat, np.float64)),
