@@ -24,8 +24,7 @@ CERTIFIED_HEIGHT_M = 10_000.0
 
 
 def geodetic_to_ecef(lon: npt.ArrayLike, lat: npt.ArrayLike, h: npt.ArrayLike) -> FloatArray:
-    """EPSG:4979 (degrees, ellipsoidal metres) to EPSG:4978, (n, 3) metres; NaN where the place is not finite."""
-    lon, lat = (np.where(np.isfinite(value), value, np.nan) for value in (lon, lat))  # the sine of inf is an alarm
+    """EPSG:4979 (degrees, ellipsoidal metres) to EPSG:4978, (n, 3) metres."""
     lam, phi, height = (
         np.radians(np.asarray(lon, np.float64)),
         np.radians(np.asarray(lat, np.float64)),
@@ -203,6 +202,8 @@ class EnuProjector:
     def _exact_surface(self, x: FloatArray, y: FloatArray) -> FloatArray:
         """(n, 6): the point on the ellipsoid and the unit normal there, in the frame."""
         lon, lat = self.lonlat(x, y)
+        # PROJ says infinite where it cannot; the sine of that would be an alarm, of NaN it is NaN
+        lon, lat = (np.where(np.isfinite(value), value, np.nan) for value in (lon, lat))
         point = self.frame.from_lonlat(lon, lat, np.zeros_like(lon))
         r = self.frame.rotation
         normal = np.einsum("ni,ij->nj", ellipsoid_normal(lon, lat), r)
