@@ -232,7 +232,7 @@ def tile_schema(entities: LayerEntities, attributes: pa.Schema, sources: list[st
     Types follow from the whole layer, never from one tile, so that all tiles share one schema.
     """
     kept = tuple(field.name for field in attributes if expressible(field.type) and not pa.types.is_null(field.type))
-    carried = pa.concat_tables([one.table.select([*CARRIED, *kept]) for one in entities.segments]).unify_dictionaries()
+    tables = [one.table.select([*CARRIED, *kept]) for one in entities.segments]
     own = [
         pa.field("geid", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
@@ -240,20 +240,20 @@ def tile_schema(entities: LayerEntities, attributes: pa.Schema, sources: list[st
         pa.field("entity_class", pa.string(), nullable=False),
         pa.field("lod", pa.string(), nullable=False),
     ]
-    columns = pa.schema([*own, *(_plain_field(carried.schema.field(name)) for name in (*CARRIED, *kept))])
+    columns = pa.schema([*own, *(_plain_field(tables[0].schema.field(name)) for name in (*CARRIED, *kept))])
     enums: dict[str, list[str]] = {
         "source": sources,
         "entity_class": ["Building", "BuildingPart"],
         "lod": ["0", "1.2"],
-        **{name: _values(carried.column(name)) for name in ("height_source", "ground_source")},
+        **{name: _values(tables, name) or [] for name in ("height_source", "ground_source")},
     }
     for name in kept:
         if pa.types.is_string(attributes.field(name).type):
-            values = _values(carried.column(name))
-            if 0 < len(values) <= _ENUM_VALUES:
+            values = _values(tables, name)
+            if values:
                 enums[name] = values
     names = {name: name.removeprefix(ATTRIBUTE) for name in kept}
-    cls, made = class_from_arrow(CLASS_ID, columns, names, enums, integer_ranges(carried))
+    cls, made = class_from_arrow(CLASS_ID, columns, names, enums, integer_ranges(_whole_numbers(tables)))
     return Schema("district_twin", (cls,), made), kept
 
 
@@ -262,9 +262,19 @@ def _plain_field(field: pa.Field) -> pa.Field:
     return pa.field(field.name, kind)
 
 
-def _values(column: pa.ChunkedArray) -> list[str]:
-    found = pc.unique(column.cast(pa.string())).to_pylist()
-    return sorted(value for value in found if value)
+def _values(tables: list[pa.Table], name: str) -> list[str] | None:
+    """Values of a text column over all tables, sorted; None where they are more than an enum should have."""
+    found: set[str] = set()
+    for table in tables:
+        found.update(value for value in pc.unique(table.column(name)).to_pylist() if value)
+        if len(found) > _ENUM_VALUES:
+            return None
+    return sorted(found)
+
+
+def _whole_numbers(tables: list[pa.Table]) -> pa.Table:
+    names = [field.name for field in tables[0].schema if pa.types.is_integer(field.type)]
+    return pa.concat_tables([table.select(names) for table in tables])
 
 
 def layer_report(layer: str, features: Resolved) -> LayerReport:

@@ -105,6 +105,10 @@ def _read_table(path: Path) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
+#: Rows gathered at a time where there are many: the pieces on the way are small then.
+_GATHER = 65_536
+
+
 def gather(segments: list[Segment], segment: I64, row: I64) -> Footprints:
     """Footprints of rows from several segments, in the order asked.
 
@@ -113,6 +117,9 @@ def gather(segments: list[Segment], segment: I64, row: I64) -> Footprints:
         segment: (n,) which segment.
         row: (n,) which row of it.
     """
+    if len(row) > _GATHER:
+        cuts = range(0, len(row), _GATHER)
+        return concat([gather(segments, segment[at : at + _GATHER], row[at : at + _GATHER]) for at in cuts])
     used = np.unique(segment)
     if len(used) == 1:
         only: Footprints = segments[int(used[0])].footprints
@@ -127,6 +134,10 @@ def gather(segments: list[Segment], segment: I64, row: I64) -> Footprints:
 def gather_columns(segments: list[Segment], segment: I64, row: I64, columns: Iterable[str]) -> pa.Table:
     """Columns of rows from several segments, in the order asked."""
     names = list(columns)
+    if len(row) > _GATHER:
+        cuts = range(0, len(row), _GATHER)
+        pieces = [gather_columns(segments, segment[at : at + _GATHER], row[at : at + _GATHER], names) for at in cuts]
+        return pa.concat_tables(pieces).unify_dictionaries().combine_chunks()
     used = np.unique(segment)
     parts = [segments[number].table.select(names).take(pa.array(row[segment == number])) for number in used]
     if len(parts) == 1:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+
 from pipelines.candidates import collect
 from pipelines.identify import identify
 from pipelines.ingest import IngestContext, Ingested, ingest
@@ -31,6 +33,7 @@ from twin.store.release import Staging
 
 def run_stages(project: Project, key: str, options: BuildOptions, progress: Progress, watch: Stopwatch) -> BuildResult:
     """Runs every stage and publishes; see `pipelines.run.build`."""
+    pa.set_memory_pool(pa.system_memory_pool())  # gives back what a stage no longer needs; the default keeps it
     out = output_path(project)
     work = project.root / WORK / key
     _discard_other_work(project.root / WORK, key)

@@ -94,7 +94,7 @@ def sorted_table(table: pa.Table, path: Path) -> pa.Table:
 
 def _is_sorted(column: pa.ChunkedArray) -> bool:
     """True if a copy in another order can be spared."""
-    flat = column.combine_chunks()
+    flat = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     return len(flat) < 2 or bool(pc.all(pc.less(flat[:-1], flat[1:])).as_py())
 
 
@@ -102,13 +102,15 @@ def _settled(table: pa.Table, field: pa.Field, order: pa.Array | None, path: Pat
     if field.name not in table.column_names:
         return pa.nulls(table.num_rows, field.type)
     try:
-        column = table[field.name].cast(field.type)
-        column = (column if order is None else column.take(order)).combine_chunks()
+        column = table[field.name]
+        column = column if column.type == field.type else column.cast(field.type)
+        column = column if order is None else column.take(order)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         what = f"the column {field.name!r} does not fit {field.type} ({error})"
         raise StoreError(what, file=path, next_step="see `index_schema`") from error
-    array = column if isinstance(column, pa.Array) else pa.concat_arrays(column.chunks or [pa.array([], field.type)])
-    return _without_leftovers(array)
+    chunks = column.chunks or [pa.array([], field.type)]
+    # A single chunk is used as it is: putting it together would copy it.
+    return _without_leftovers(chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks))
 
 
 def _without_leftovers(array: pa.Array) -> pa.Array:
