@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from twin import __version__
 from twin.errors import TwinError
 
 #: Commands of this package; each module has `register(app)`. Imported only when asked for, so that `twin id` is quick.
@@ -46,17 +47,20 @@ def make_app(wanted: str | None = None) -> typer.Typer:
     return app
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"twin {__version__}")
+        raise typer.Exit
+
+
 def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
+    ] = False,
     debug: Annotated[bool, typer.Option(_DEBUG, help="Show the traceback of a failure.")] = False,
 ) -> None:
     """From a city district's survey data to a live, identified 3D twin."""
-    del debug  # read from the arguments before anything can fail
-    if version:
-        from twin import __version__
-
-        typer.echo(f"twin {__version__}")
-        raise typer.Exit
+    del version, debug  # the one acts by itself, the other is read from the arguments before anything can fail
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from pipelines.build_result import LAST_BUILD
 from pipelines.columns import ATTRIBUTE
 from pipelines.project import Project, load_project, output_path
-from pipelines.run import LAST_BUILD
 from twin.crs.reference import parse_crs, to_wgs84_lonlat
 from twin.entity.index import EntityIndex
 from twin.gltf.content import read_facts

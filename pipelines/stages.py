@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pipelines.build_result import REGISTRY, WORK, BuildOptions, BuildResult, served_release
 from pipelines.candidates import collect
 from pipelines.identify import identify
 from pipelines.ingest import IngestContext, Ingested, ingest
@@ -21,7 +22,6 @@ from pipelines.project import Project, output_path
 from pipelines.publish import LayerRelease, index_columns, publish_release, remember
 from pipelines.resolve import Resolved, resolve
 from pipelines.rules import raster_notes, source_rules
-from pipelines.run import REGISTRY, WORK, BuildOptions, BuildResult, served_release
 from pipelines.segment import bit, open_segment
 from pipelines.tile_layer import Taken, build_tiles, taken_from
 from twin.crs.reference import check_plausible, parse_crs

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from pipelines.build_result import BuildResult
 from pipelines.project import Project, output_path
-from pipelines.run import BuildResult
 from twin.report import REASONS, LayerReport, Outcome, Severity
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.build_result import REGISTRY
 from pipelines.project import load_project
 from pipelines.releases import write_csv
-from pipelines.run import REGISTRY, BuildOptions, build
+from pipelines.run import BuildOptions, build
 from tests.pipelines.district import District, district
 from twin.crs import beidou_grid
 from twin.errors import MisuseError

@@ -323,3 +323,12 @@ def test_the_report_is_json_and_adds_up(tmp_path: Path) -> None:
     layer = document["layers"]["buildings"]
     assert layer["built"] + layer["fallback"] + layer["skipped"] + layer["failed"] == layer["read"] == 300
     assert {"tiles", "bytes", "seconds", "release"} <= document.keys()
+
+
+def test_a_release_that_lost_a_file_is_built_again(tmp_path: Path) -> None:
+    made = district(tmp_path)
+    first = made.build()
+    made.release.store_path("buildings").unlink()
+    second = made.build()
+    assert not second.unchanged and second.release == first.release
+    assert validate_release(made.release, None).errors == 0
