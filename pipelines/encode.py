@@ -102,7 +102,6 @@ class EncodedTile:
         variants: Pre-compressed bytes by content coding.
         key: Digest of the content, or "" where it was known already.
         box: Tight box in the layer's frame, None where it was known already.
-        failed: (j,) entities of the task that could not be made solid and were left out.
         triangles: How many.
         raw_bytes: Position, normal, feature id (float32) and indices (uint32) without any compression.
     """
@@ -113,7 +112,6 @@ class EncodedTile:
     variants: Mapping[str, bytes]
     key: str
     box: Box | None
-    failed: I64
     triangles: int = 0
     raw_bytes: int = 0
 
@@ -134,18 +132,17 @@ def encode_tile(task: TileTask, context: EncodeContext) -> EncodedTile:
     footprints = gather(segments, task.segment, task.row)
     rows = tile_rows(task, context)
     name = _input_digest(task, footprints.xy, footprints.ring, rows, context)
-    nothing = np.empty(0, dtype=np.int64)
     if name in context.known:
-        return EncodedTile(task.place, name, b"", {}, "", None, nothing)
+        return EncodedTile(task.place, name, b"", {}, "", None)
     projector = _projector(context.working_crs, context.origin, context.bounds)
-    mesh, failed = solids(Prisms(footprints, task.foot_m, task.eaves_m, task.solid), projector.project)
+    mesh = solids(Prisms(footprints, task.foot_m, task.eaves_m, task.solid), projector.project)
     content = encode(MeshContent(mesh, context.schema, CLASS_ID, rows), context.options)
     low, high = mesh.bounds()
     margin = context.options.max_step_m + float(np.max(high - low, initial=0.0)) * _FLOAT32_ROUNDING
     box = Box(_corner(low - margin), _corner(high + margin))
     raw = len(mesh.position) * 28 + mesh.triangle.size * 4
     variants = precompress(content, context.precompress)
-    return EncodedTile(task.place, name, content, variants, digest(content), box, failed, len(mesh.triangle), raw)
+    return EncodedTile(task.place, name, content, variants, digest(content), box, len(mesh.triangle), raw)
 
 
 def _corner(xyz: F64) -> tuple[float, float, float]:

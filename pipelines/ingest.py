@@ -23,6 +23,7 @@ from twin.errors import CrsError
 from twin.geometry.clean import Cleaned, CleanOptions, clean, clean_rings
 from twin.geometry.footprints import Footprints
 from twin.geometry.wkb_rings import read_rings
+from twin.modelling.buildings import untriangulable
 from twin.modelling.heights import Heights, evaluate
 from twin.modelling.numbers import counts
 from twin.report import REASONS, Severity
@@ -286,16 +287,22 @@ def _storeys(attributes: pa.Table, field: str | None, count: int) -> pa.Array:
     return pa.array(np.where(plausible, np.rint(number), 0).astype(np.int32), mask=~plausible)
 
 
-def _reasons(block: SourceBlock, pieces: _Pieces, cleaned: Cleaned, found: Heights) -> U64:
-    """(n,) reason bits; what the geometry forbids comes alone, heights of such a feature do not matter."""
-    reasons = np.zeros(len(pieces.geometry), dtype=np.uint64)
+def outcome_reasons(cleaned: Cleaned, found: Heights) -> U64:
+    """(n,) reason bits that follow from geometry and heights."""
+    reasons = np.zeros(len(cleaned.refused), dtype=np.uint64)
     for code in np.unique(found.reason_code.astype(str)) if len(found.reason_code) else ():
         reasons[found.reason_row[found.reason_code == code]] |= bit(str(code))
-    missing_ground = (reasons & bit("ground_missing")) != 0
-    reasons[missing_ground] = bit("ground_missing")
+    reasons[(reasons & bit("ground_missing")) != 0] = bit("ground_missing")
+    reasons[untriangulable(cleaned.footprints)] = bit("mesh_failed")
     for code in set(cleaned.refused) - {""}:
         reasons[cleaned.refused == code] = bit(code)
     reasons[cleaned.repaired] |= bit("geometry_repaired")
+    return reasons
+
+
+def _reasons(block: SourceBlock, pieces: _Pieces, cleaned: Cleaned, found: Heights) -> U64:
+    """(n,) reason bits; what the geometry forbids comes alone, heights of such a feature do not matter."""
+    reasons = outcome_reasons(cleaned, found)
     for row, code in block.reasons.items():
         mine = pieces.row == row
         if REASONS[code].outcome is not None:  # why there is no geometry; what follows from that is not said again

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from twin.entity.index import EntityIndex
 from twin.geometry.footprints import Footprints
 from twin.registry.sqlite import Registry
 from twin.report import LayerReport, Report
-from twin.store.base import StoreWriter, entries_of, layer_digest, precompress, quoted
+from twin.store.base import IDENTITY, StoreWriter, entries_of, layer_digest, precompress, quoted
 from twin.store.open import FILE_NAME, open_store, open_writer
 from twin.store.release import FORMAT, Staging, publish, release_id, release_json
 from twin.tiles import explicit, implicit
@@ -92,8 +93,10 @@ def publish_release(
     whose identities nobody remembers.
     """
     project = plan.project
-    rows = {layer.name: _write_layer(project, staging, layer) for layer in layers}
-    index_digest = EntityIndex.write(staging.release_path / INDEX, index_table(project, layers))
+    with ThreadPoolExecutor(1) as aside:
+        index = aside.submit(EntityIndex.write, staging.release_path / INDEX, index_table(project, layers))
+        rows = {layer.name: _write_layer(project, staging, layer) for layer in layers}
+        index_digest = index.result()
     _write_inputs(staging.release_path, layers)
     release = release_id({name: row["digest"] for name, row in rows.items()}, index_digest)
     working = parse_crs(project.project.working_crs)
@@ -131,13 +134,15 @@ def remember(registry: Registry, identity: Identified) -> None:
 def _write_layer(project: Project, staging: Staging, layer: LayerRelease) -> dict[str, Any]:
     output = project.output
     path = staging.release_path / FILE_NAME[output.store].format(layer=layer.name)
+    sent = 0
     with open_writer(path, output.store) as writer:
         for place, name in sorted(layer.tiled.inputs.items()):
-            _put_tile(
-                writer, staging, layer, content_key(place, layer.tiled.records[name].content, output.encoder), name
-            )
+            key = content_key(place, layer.tiled.records[name].content, output.encoder)
+            sent += _put_tile(writer, staging, layer, key, name)
         for key, content in _tileset(layer.tiled, output.encoder):
-            writer.put(key, content, precompress(content, output.precompress))
+            variants = precompress(content, output.precompress)
+            writer.put(key, content, variants)
+            sent += _smallest(content, variants)
         writer.commit()
     with open_store(path) as store:
         entries = list(entries_of(store))
@@ -149,7 +154,7 @@ def _write_layer(project: Project, staging: Staging, layer: LayerRelease) -> dic
         "digest": layer_digest(entries),
         "tiles": len(layer.tiled.inputs),
         "features": len(layer.entities.drawn),
-        "bytes": sum(_sent(path, entries)),
+        "bytes": sent,
         "region": _region(layer.entities),
         "encoder": output.encoder,
         "frame": {"lon": layer.tiled.frame.origin[0], "lat": layer.tiled.frame.origin[1], "h": 0.0},
@@ -157,32 +162,31 @@ def _write_layer(project: Project, staging: Staging, layer: LayerRelease) -> dic
     }
 
 
-def _put_tile(writer: StoreWriter, staging: Staging, layer: LayerRelease, key: str, name: str) -> None:
-    record = layer.tiled.records[name]
+def _put_tile(writer: StoreWriter, staging: Staging, layer: LayerRelease, key: str, name: str) -> int:
+    """Writes a tile that was staged or is taken over; gives its size as sent over the network."""
+    etag = layer.tiled.records[name].content
     piece = staging.get(tile_piece(name))
-    if piece is not None:
-        writer.put(key, piece.content, piece.variants, etag=record.content)
-        return
+    content, variants = (piece.content, piece.variants) if piece is not None else _taken_over(layer, key, etag)
+    writer.put(key, content, variants, etag=etag)
+    return _smallest(content, variants)
+
+
+def _taken_over(layer: LayerRelease, key: str, etag: str) -> tuple[bytes, dict[str, bytes]]:
     store = layer.taken.store
     if store is None:
         raise AssertionError(f"tile {key} is neither staged nor published")
-    old = layer.taken.keys[quoted(record.content)]
+    old = layer.taken.keys[quoted(etag)]
     entry = store.get(old)
-    variants = {
-        coding: store.read(old, coding) for coding in (entry.encodings if entry else ()) if coding != "identity"
-    }
-    writer.put(key, store.read(old), variants, etag=record.content)
+    codings = [coding for coding in (entry.encodings if entry else ()) if coding != IDENTITY]
+    return store.read(old), {coding: store.read(old, coding) for coding in codings}
+
+
+def _smallest(content: bytes, variants: Mapping[str, bytes]) -> int:
+    return min(map(len, (content, *variants.values())))
 
 
 def _tileset(tiled: TiledLayer, encoder: str) -> Iterator[tuple[str, bytes]]:
     return implicit.write(tiled.tree) if encoder == "implicit" else explicit.write(tiled.tree)
-
-
-def _sent(path: Path, entries: Sequence[Any]) -> Iterator[int]:
-    """Bytes of every entry in its smallest variant."""
-    with open_store(path) as store:
-        for entry in entries:
-            yield min([entry.size, *(len(store.read(entry.key, coding)) for coding in entry.encodings)])
 
 
 def _region(entities: LayerEntities) -> list[float]:
@@ -285,8 +289,6 @@ def _tiles(layer: LayerRelease, encoder: str, count: int) -> tuple[pa.Array, NDA
         members = layer.tiled.rows[place]
         number[members] = at
         row[members] = np.arange(len(members))
-    number[layer.tiled.failed] = -1
-    row[layer.tiled.failed] = -1
     return keys.take(pa.array(number, mask=number < 0)), row
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import pairwise
+from operator import or_
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +16,11 @@ import shapely
 from numpy.typing import NDArray
 
 from pipelines.candidates import Candidates
-from pipelines.ingest import IngestContext, clean_options, evaluate_heights, height_columns
+from pipelines.ingest import IngestContext, clean_options, evaluate_heights, height_columns, outcome_reasons
 from pipelines.segment import bit, gather, gather_columns, open_segment, write_segment
 from twin.errors import BuildError
-from twin.geometry.clean import Cleaned, clean
+from twin.geometry.clean import clean
+from twin.geometry.footprints import Footprints
 
 Bool = NDArray[np.bool_]
 I64 = NDArray[np.int64]
@@ -24,6 +29,11 @@ I64 = NDArray[np.int64]
 _PART_INSIDE = 0.5
 #: Slivers between pieces clipped at a sheet border are closed up to this width, metres.
 _SEAM_M = 0.02
+#: What is found out anew about the whole when pieces are joined.
+OF_HEIGHTS = reduce(
+    or_,
+    map(bit, ("height_missing", "height_invalid", "ground_missing", "ground_outside_raster", "min_height_invalid")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +154,12 @@ def _join(candidates: Candidates, groups: list[I64], context: IngestContext) -> 
     whole = np.empty(len(groups), dtype=object)
     whole[:] = [_union(pieces[start:end]) for start, end in pairwise(edges)]
     cleaned = clean(whole, clean_options(context.layer))
+    found = evaluate_heights(_gather_raw(candidates, heads), cleaned.footprints, context)
+    candidates.reasons[heads] &= ~OF_HEIGHTS
+    candidates.reasons[heads] |= outcome_reasons(cleaned, found)
     path = context.folder / f"joined-{int(candidates.source[heads[0]]):04d}"
     if not path.exists():
-        _write_joined(candidates, heads, cleaned, context)
+        _write_joined(path, candidates, heads, height_columns(found, cleaned), cleaned.footprints)
     segments = [*candidates.segments, open_segment(path)]
     return _moved(candidates, heads, segments)
 
@@ -160,19 +173,16 @@ def _union(pieces: NDArray[np.object_]) -> shapely.Geometry:
     return closed if shapely.get_num_geometries(closed) < shapely.get_num_geometries(joined) else joined
 
 
-def _write_joined(candidates: Candidates, heads: I64, cleaned: Cleaned, context: IngestContext) -> None:
+def _write_joined(
+    path: Path, candidates: Candidates, heads: I64, fresh: Mapping[str, object], footprints: Footprints
+) -> None:
     where = (candidates.segment[heads], candidates.row[heads])
-    names = candidates.segments[0].table.schema.names
-    table = gather_columns(candidates.segments, *where, names)
-    raw = _gather_raw(candidates, heads)
-    found = evaluate_heights(raw, cleaned.footprints, context)
-    fresh = height_columns(found, cleaned)
+    table = gather_columns(candidates.segments, *where, candidates.segments[0].table.schema.names)
     for name, value in fresh.items():
         kind = table.schema.field(name).type
         column = value if isinstance(value, pa.Array) else pa.array(value)
         table = table.set_column(table.schema.get_field_index(name), name, column.cast(kind))
-    path = context.folder / f"joined-{int(candidates.source[heads[0]]):04d}"
-    write_segment(path, table, cleaned.footprints)
+    write_segment(path, table, footprints)
 
 
 def _gather_raw(candidates: Candidates, rows: I64) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.project import (
     AttributeGround,
@@ -20,7 +21,9 @@ from pipelines.project import (
 from twin.crs.reference import Crs
 from twin.modelling import heights
 from twin.report import Issue
-from twin.sources.raster import RasterMosaic
+
+if TYPE_CHECKING:
+    from twin.sources.raster import RasterMosaic
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,8 @@ def source_rules(project: Project, source: Source) -> SourceRules:
 @lru_cache(maxsize=64)
 def open_mosaic(paths: tuple[Path, ...], crs: str | None) -> RasterMosaic:
     """The sheets read as one; opened once a process."""
+    from twin.sources.raster import RasterMosaic  # brings in rasterio, which projects without rasters do not need
+
     return RasterMosaic.open(list(paths), crs)
 
 

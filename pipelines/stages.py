@@ -22,7 +22,7 @@ from pipelines.project import Project, output_path
 from pipelines.publish import LayerRelease, index_columns, publish_release, remember
 from pipelines.resolve import Resolved, resolve
 from pipelines.rules import raster_notes, source_rules
-from pipelines.segment import bit, open_segment
+from pipelines.segment import open_segment
 from pipelines.tile_layer import Taken, build_tiles, taken_from
 from twin.crs.reference import check_plausible, parse_crs
 from twin.errors import BuildError
@@ -130,9 +130,7 @@ def _layer(plan: BuildPlan, layer: str, read: _Read, registry: Registry, tools: 
         with watch.stage("aside"):
             known = columns.result()
             recorded.result()
-    for entity in tiled.failed:
-        features.candidates.reasons[entities.identity.candidate[entity]] |= bit("mesh_failed")
-    return LayerRelease(entities, tiled, taken, layer_report(layer, features), known)
+    return LayerRelease(entities, tiled, taken, report, known)
 
 
 def _features(plan: BuildPlan, layer: str, read: _Read) -> Resolved:

@@ -45,25 +45,23 @@ class TileRecord:
     Attributes:
         content: Digest of its content.
         box: Its box in the layer's frame.
-        failed: Positions of entities of the tile that could not be made solid.
         triangles, raw_bytes: Figures for the report.
     """
 
     content: str
     box: Box
-    failed: tuple[int, ...] = ()
     triangles: int = 0
     raw_bytes: int = 0
 
     def to_json(self) -> list[Any]:
         """As stored in `TILE_INPUTS`."""
-        return [self.content, *self.box.low, *self.box.high, list(self.failed), self.triangles, self.raw_bytes]
+        return [self.content, *self.box.low, *self.box.high, self.triangles, self.raw_bytes]
 
     @classmethod
     def from_json(cls, row: list[Any]) -> TileRecord:
         """Reads `to_json`."""
-        content, x0, y0, z0, x1, y1, z1, failed, triangles, raw = row
-        return cls(content, Box((x0, y0, z0), (x1, y1, z1)), tuple(failed), triangles, raw)
+        content, x0, y0, z0, x1, y1, z1, triangles, raw = row
+        return cls(content, Box((x0, y0, z0), (x1, y1, z1)), triangles, raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,6 @@ class TiledLayer:
         records: By input digest, of every tile of this build.
         inputs: Input digest by place.
         rows: Drawn entities of every tile by place, in the order of its property table.
-        failed: (j,) entities that could not be made solid.
         written: Tiles that were made new.
     """
 
@@ -115,7 +112,6 @@ class TiledLayer:
     records: Mapping[str, TileRecord]
     inputs: Mapping[Place, str]
     rows: Mapping[Place, I64]
-    failed: I64
     written: int
 
     def key(self, place: Place, encoder: str) -> str:
@@ -168,10 +164,7 @@ def build_tiles(plan: BuildPlan, entities: LayerEntities, tools: Tools) -> Tiled
     rows = {node_place(node): entities.drawn[node.rows] for node in root.walk() if len(node.rows)}
     used = {name: records[name] for name in inputs.values()}
     tree = _tree(square, root, frame, {place: used[name] for place, name in inputs.items()}, project.output.encoder)
-    failed = [rows[place][list(used[name].failed)] for place, name in inputs.items() if used[name].failed]
-    return TiledLayer(
-        tree, schema, frame, used, inputs, rows, np.concatenate(failed) if failed else np.empty(0, np.int64), written
-    )
+    return TiledLayer(tree, schema, frame, used, inputs, rows, written)
 
 
 def _encode(context: EncodeContext, task: TileTask) -> EncodedTile:
@@ -229,7 +222,7 @@ def tile_piece(name: str) -> str:
 
 def _stage(staging: Staging, tile: EncodedTile, box: Box) -> TileRecord:
     """Keeps a finished tile: first its content, then the mark that it is there."""
-    record = TileRecord(tile.key, box, tuple(tile.failed.tolist()), tile.triangles, tile.raw_bytes)
+    record = TileRecord(tile.key, box, tile.triangles, tile.raw_bytes)
     staging.put(tile_piece(tile.input), tile.content, tile.variants, json.dumps(record.to_json()).encode())
     listing = staging.path / "inputs"
     listing.mkdir(exist_ok=True)

@@ -31,7 +31,7 @@ def warm() -> int:
         raise AssertionError("two boxes are plain rings")
     footprints = clean_rings(rings, np.zeros(2, dtype=bool)).footprints
     prisms = Prisms(footprints, np.zeros(2), np.full(2, 9.0), np.array([True, False]))
-    mesh, _ = solids(prisms, lambda x, y, h: np.column_stack([x, y, h]))
+    mesh = solids(prisms, lambda x, y, h: np.column_stack([x, y, h]))
     rows = pa.table({"geid": pa.array(["a", "b"])})
     cls, enums = class_from_arrow("entity", rows.schema, {})
     return len(encode(MeshContent(mesh, Schema("warm", (cls,), enums), "entity", rows)))

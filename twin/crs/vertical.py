@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,10 @@ from pyproj.database import query_crs_info
 from pyproj.enums import PJType
 from pyproj.exceptions import CRSError
 
-from twin.crs.geoid_grid import GeoidGrid
 from twin.errors import CrsError
+
+if TYPE_CHECKING:
+    from twin.crs.geoid_grid import GeoidGrid
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -171,6 +174,8 @@ class Undulation:
         Raises:
             CrsError: The file cannot be read or is not in longitude and latitude.
         """
+        from twin.crs.geoid_grid import GeoidGrid  # brings in rasterio, which most projects do not need here
+
         return cls(grid=GeoidGrid.open(Path(path)))
 
     def at(self, lon: npt.ArrayLike, lat: npt.ArrayLike) -> FloatArray:

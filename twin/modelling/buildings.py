@@ -36,28 +36,23 @@ class Prisms:
     solid: NDArray[np.bool_]
 
 
-def solids(prisms: Prisms, project: Project) -> tuple[MeshBatch, NDArray[np.int64]]:
-    """Meshes of all buildings in the layer's frame.
+def solids(prisms: Prisms, project: Project) -> MeshBatch:
+    """Meshes of all buildings in the layer's frame; `feature` are rows of `prisms`.
 
     Args:
-        prisms: The buildings.
+        prisms: The buildings; `untriangulable` footprints have been sorted out.
         project: Places their corners.
-
-    Returns:
-        The mesh, and the rows of features with a polygon that could not be triangulated; they are left out whole.
     """
     footprints = prisms.footprints
-    triangles = triangulate(footprints)
-    failed = np.empty(0, dtype=np.int64)
-    if len(triangles.failed):
-        failed = np.unique(np.searchsorted(footprints.feature, triangles.failed, side="right") - 1)
-        keep = np.setdiff1d(np.arange(len(footprints)), failed)
-        whole = Prisms(footprints.take(keep), prisms.foot_m[keep], prisms.eaves_m[keep], prisms.solid[keep])
-        mesh, _ = solids(whole, project)
-        renumbered = keep.astype(np.uint32)[mesh.feature]
-        return MeshBatch(mesh.position, mesh.normal, mesh.triangle, renumbered, mesh.surface), failed
     owner = footprints.feature_of_vertex()
     x, y = footprints.xy[:, 0], footprints.xy[:, 1]
     low = project(x, y, prisms.foot_m[owner])
     high = project(x, y, prisms.eaves_m[owner])
-    return extrude(footprints, triangles, low, high, prisms.solid), failed
+    return extrude(footprints, triangulate(footprints), low, high, prisms.solid)
+
+
+def untriangulable(footprints: Footprints) -> NDArray[np.int64]:
+    """Rows of footprints no closed solid can be made of: a polygon that no triangles cover exactly."""
+    failed = triangulate(footprints).failed
+    rows: NDArray[np.int64] = np.unique(np.searchsorted(footprints.feature, failed, side="right") - 1)
+    return rows
