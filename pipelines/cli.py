@@ -68,7 +68,12 @@ def main() -> None:
     _forget_foreign_proj()
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
     debug = len(arguments) < len(sys.argv) - 1
-    sys.exit(run(arguments, debug))
+    if arguments[:1] == ["build"]:
+        leave_out_pandas()
+    code = run(arguments, debug)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # the end of the process: taking apart every array and library first would take a third of a second
 
 
 def run(arguments: list[str], debug: bool = False) -> int:
@@ -109,6 +114,14 @@ def run(arguments: list[str], debug: bool = False) -> int:
         )
         return 1
     return result if isinstance(result, int) else 0
+
+
+def leave_out_pandas() -> None:
+    """Hides geopandas from pyogrio, which would import it and pandas for functions that nothing here calls.
+
+    Only for processes that are ours alone, such as `twin build` and its workers: it saves them a fifth of a second.
+    """
+    sys.modules.setdefault("geopandas", None)  # type: ignore[arg-type]
 
 
 def _forget_foreign_proj() -> None:

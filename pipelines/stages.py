@@ -23,7 +23,7 @@ from pipelines.publish import LayerRelease, index_columns, publish_release, reme
 from pipelines.resolve import Resolved, resolve
 from pipelines.rules import raster_notes, source_rules
 from pipelines.segment import open_segment
-from pipelines.tile_layer import Taken, build_tiles, taken_from
+from pipelines.tile_layer import Taken, build_tiles, plan_tiles, taken_from
 from twin.crs.reference import check_plausible, parse_crs
 from twin.errors import BuildError
 from twin.registry.sqlite import Registry
@@ -122,11 +122,13 @@ def _layer(plan: BuildPlan, layer: str, read: _Read, registry: Registry, tools: 
         identity = identify(registry, plan.project, layer, features)
         entities = prepare(plan.project, layer, features, identity)
     taken = Taken() if options.force else taken_from(served_release(out), layer)
+    with watch.stage("tree"):
+        planned = plan_tiles(plan, entities)
     # The workers are busy with tiles now; this process has time for the index and the registry.
     with ThreadPoolExecutor(1) as aside:
         recorded = aside.submit(remember, registry, identity)
         columns = aside.submit(index_columns, plan.project, entities)
-        tiled = build_tiles(plan, entities, (pool, staging, taken, progress, watch))
+        tiled = build_tiles(plan, entities, planned, (pool, staging, taken, progress, watch))
         with watch.stage("aside"):
             known = columns.result()
             recorded.result()

@@ -87,9 +87,10 @@ def taken_from(served: Release | None, layer: str) -> Taken:
         document = json.loads((served.path / TILE_INPUTS).read_bytes())[layer]
         store = served.store(layer)
         keys = {entry.etag: entry.key for entry in entries_of(store)}
-    except (OSError, ValueError, KeyError, StoreError):
+        records = {name: TileRecord.from_json(row) for name, row in document.items()}
+    except (OSError, ValueError, TypeError, KeyError, StoreError):
         return Taken()
-    return Taken({name: TileRecord.from_json(row) for name, row in document.items()}, keys, store)
+    return Taken(records, keys, store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +128,42 @@ def content_key(place: Place, content: str, encoder: str) -> str:
 Tools = tuple[Executor, Staging, Taken, Progress, Stopwatch]
 
 
-def build_tiles(plan: BuildPlan, entities: LayerEntities, tools: Tools) -> TiledLayer:
-    """Plans the tree of a layer and makes every tile whose input is new."""
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """The tree of a layer and what its tiles share, before any of them exists.
+
+    Attributes:
+        frame: Where the layer stands.
+        square: What the quadtree divides.
+        root: The tree.
+        schema: Metadata schema.
+        attributes: Attribute columns that go into tiles.
+    """
+
+    frame: Frame
+    square: Square
+    root: PlannedTile
+    schema: Schema
+    attributes: tuple[str, ...]
+
+
+def plan_tiles(plan: BuildPlan, entities: LayerEntities) -> LayerPlan:
+    """Decides which tile holds which entity."""
+    project = plan.project
+    frame = frame_of(entities)
+    crs = parse_crs(project.project.working_crs)
+    budget = project.layers[entities.name].tile_budget_kib * 1024.0
+    square, root = plan_tree(extents_of(entities, frame, crs), budget)
+    sources = [project.sources[number].name for number in plan.layer_sources(entities.name)]
+    schema, kept = tile_schema(entities, plan.attributes[entities.name], sources)
+    return LayerPlan(frame, square, root, schema, kept)
+
+
+def build_tiles(plan: BuildPlan, entities: LayerEntities, planned: LayerPlan, tools: Tools) -> TiledLayer:
+    """Makes every tile of a layer whose input is new."""
     pool, staging, taken, progress, watch = tools
     project = plan.project
-    layer = project.layers[entities.name]
-    crs = parse_crs(project.project.working_crs)
-    with watch.stage("tree"):
-        frame = frame_of(entities)
-        square, root = plan_tree(extents_of(entities, frame, crs), layer.tile_budget_kib * 1024.0)
-        sources = [project.sources[number].name for number in plan.layer_sources(entities.name)]
-        schema, kept = tile_schema(entities, plan.attributes[entities.name], sources)
+    frame, root, schema = planned.frame, planned.root, planned.schema
     staged = _staged(staging)
     records = {**taken.records, **staged}
     context = EncodeContext(
@@ -146,7 +172,7 @@ def build_tiles(plan: BuildPlan, entities: LayerEntities, tools: Tools) -> Tiled
         origin=frame.origin,
         bounds=frame.bounds,
         schema=schema,
-        attributes=kept,
+        attributes=planned.attributes,
         options=EncodeOptions(compression=project.output.compression),
         precompress=project.output.precompress,
         known=frozenset(records),
@@ -163,7 +189,9 @@ def build_tiles(plan: BuildPlan, entities: LayerEntities, tools: Tools) -> Tiled
             progress.advance(len(task.row))
     rows = {node_place(node): entities.drawn[node.rows] for node in root.walk() if len(node.rows)}
     used = {name: records[name] for name in inputs.values()}
-    tree = _tree(square, root, frame, {place: used[name] for place, name in inputs.items()}, project.output.encoder)
+    tree = _tree(
+        planned.square, root, frame, {place: used[name] for place, name in inputs.items()}, project.output.encoder
+    )
     return TiledLayer(tree, schema, frame, used, inputs, rows, written)
 
 

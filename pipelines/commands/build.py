@@ -31,6 +31,10 @@ def build(
     release that is served stays untouched until the new one is whole; a build that was killed goes on where it stopped.
     Exit code 0: all built; 3: built with findings; 1: failed; 2: twin.toml or a file is not as it must be.
     """
+    from pipelines.pool import start_early, worker_count
+
+    if not any(directory.glob("*/current.json")):
+        start_early(worker_count(workers))  # nothing has been built here: the workers will be needed
     from pipelines.progress import progress_for_terminal
     from pipelines.project import load_project
     from pipelines.run import BuildOptions

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from zlib_ng import zlib_ng
+
 from twin.store.base import IDENTITY, check_key
 
 FOLDER = ".staging"
 _MAGIC = b"twin-piece-1\n"
 _NOTE = "note"
+_CHECKSUM = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +99,18 @@ def _encode(content: bytes, variants: Mapping[str, bytes], note: bytes) -> bytes
     parts = {IDENTITY: content, **{name: variants[name] for name in sorted(variants)}, _NOTE: note}
     head = json.dumps({name: len(part) for name, part in parts.items()}).encode() + b"\n"
     body = head + b"".join(parts.values())
-    return _MAGIC + sha256(body).digest() + body
+    return _MAGIC + _checksum(body) + body
+
+
+def _checksum(body: bytes | memoryview) -> bytes:
+    """Tells a torn file, which is what a kill or a full disk leaves; contents have their own digests."""
+    return int(zlib_ng.crc32(body)).to_bytes(_CHECKSUM, "little")
 
 
 def _decode(data: bytes) -> Finished | None:
-    start = len(_MAGIC) + 32
+    start = len(_MAGIC) + _CHECKSUM
     body = memoryview(data)[start:]
-    if not data.startswith(_MAGIC) or sha256(body).digest() != data[len(_MAGIC) : start]:
+    if not data.startswith(_MAGIC) or _checksum(body) != data[len(_MAGIC) : start]:
         return None
     head_end = data.index(b"\n", start) + 1
     parts: dict[str, bytes] = {}
