@@ -53,9 +53,16 @@ viewer: install ## build the viewer into server/viewer/dist
 viewer-check: .venv-dev
 	$(BIN)/python tools/build_viewer.py --check
 
-bench: .venv-dev viewer ## measure whole builds; ARGS="100000 3" says how many buildings and runs
+bench: .venv-dev viewer ## measure builds of 100,000 and 1,000,000, the tile path and the first view; ARGS="100000 3": one build
 	@bash tools/system_packages.sh bench
-	$(BIN)/python benchmarks/build.py $(or $(ARGS),100000 3)
+ifdef ARGS
+	$(BIN)/python benchmarks/build.py $(ARGS)
+else
+	$(BIN)/python benchmarks/build.py 100000 5
+	$(BIN)/python benchmarks/build.py 1000000 1
+	$(BIN)/python benchmarks/tile_path.py 5
+	$(BIN)/python benchmarks/first_view.py
+endif
 
 wheel: viewer .venv-dev ## build the wheel, viewer included, into dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

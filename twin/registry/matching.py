@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from twin.geometry.footprints import Footprints
+if TYPE_CHECKING:
+    from twin.geometry.footprints import Footprints  # a server needs the registry, but no compiled geometry
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
