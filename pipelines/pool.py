@@ -20,7 +20,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 #: What workers import once, in the fork server, before the first of them is made.
-_PRELOAD = ["pipelines.lean", "pipelines.warm"]
+_PRELOAD = ["pipelines.lean"]
 
 
 class _Here(Executor):

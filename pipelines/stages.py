@@ -24,6 +24,7 @@ from pipelines.resolve import Resolved, resolve
 from pipelines.rules import raster_notes, source_rules
 from pipelines.segment import open_segment
 from pipelines.tile_layer import Taken, build_tiles, plan_tiles, taken_from
+from pipelines.warm import for_tiles
 from twin.crs.reference import check_plausible, parse_crs
 from twin.errors import BuildError
 from twin.registry.sqlite import Registry
@@ -40,8 +41,12 @@ def run_stages(project: Project, key: str, options: BuildOptions, progress: Prog
     with watch.stage("open"):
         plan = make_plan(project, key)
         staging = Staging.open(out, key)
-    with workers(worker_count(options.workers or project.output.workers)) as pool:
+    count = worker_count(options.workers or project.output.workers)
+    with workers(count) as pool:
         ingested = _ingest(plan, work, pool, progress, watch)
+        if count > 1:
+            warmed = [pool.submit(for_tiles, number) for number in range(count)]
+            del warmed  # nobody waits for them: a worker that fails here will say so in its first tile
         with Registry.open(project.root / REGISTRY, project.project.authority) as registry:
             built = [
                 _layer(plan, layer, ingested, registry, (pool, staging, out, options, progress, watch))
