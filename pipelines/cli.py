@@ -91,12 +91,10 @@ def run(arguments: list[str], debug: bool = False) -> int:
     try:
         result = make_app(known)(arguments, prog_name="twin", standalone_mode=True)
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        return _stopped() if code == _INTERRUPTED else code
     except KeyboardInterrupt:
-        typer.echo(
-            "\nstopped; what was published before is untouched, and the same command goes on from here", err=True
-        )
-        return _INTERRUPTED
+        return _stopped()
     except TwinError as error:
         if debug:
             raise
@@ -114,6 +112,12 @@ def run(arguments: list[str], debug: bool = False) -> int:
         )
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _stopped() -> int:
+    """What Ctrl-C ends in."""
+    typer.echo("stopped; what was published before is untouched, and the same command goes on from here", err=True)
+    return _INTERRUPTED
 
 
 def leave_out_pandas() -> None:

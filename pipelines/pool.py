@@ -6,6 +6,7 @@ import multiprocessing
 import multiprocessing.context
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -64,17 +65,24 @@ def workers(count: int) -> Iterator[Executor]:
     if count <= 1:
         yield _Here()
         return
-    executor = ProcessPoolExecutor(count, mp_context=_context(), initializer=_leave_interrupts_to_the_parent)
+    executor = ProcessPoolExecutor(count, mp_context=_context(), initializer=_follow_the_parent)
     try:
         yield executor
-    except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        raise
-    executor.shutdown()
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _follow_the_parent() -> None:
+    """Leaves interrupts to the parent; and a worker whose parent was killed goes too, it does not wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_the_parent, daemon=True).start()
+
+
+def _leave_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def run_all(
