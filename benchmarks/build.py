@@ -50,6 +50,7 @@ def main() -> None:
         _build(root)  # compiles what numba compiles, once a machine; not counted
         cold = [_cold(root) for _ in range(runs)]
         same = [_build(root) for _ in range(runs)]
+        watched = _cold(root, watch_memory=True)
         changed = [_changed(root, number) for number in range(min(runs, 3))]
     report = json.loads(cold[-1].output)
     figures = report["figures"]["buildings"]
@@ -57,7 +58,7 @@ def main() -> None:
         json.dumps(
             {
                 "buildings": count,
-                "cold": _summary(cold),
+                "cold": {**_summary(cold), "peak_MB": round(watched.peak_bytes / 1e6)},
                 "buildings_per_s": round(count / statistics.median(one.wall_s for one in cold)),
                 "stages_s": {name: _median(cold, name) for name in report["stages"]},
                 "no_change": _summary(same),
@@ -76,16 +77,16 @@ def main() -> None:
     )
 
 
-def _build(root: Path) -> Run:
-    return run([str(Path(sys.executable).with_name("twin")), "build", "-C", str(root), "--json"])
+def _build(root: Path, watch_memory: bool = False) -> Run:
+    return run([str(Path(sys.executable).with_name("twin")), "build", "-C", str(root), "--json"], watch_memory)
 
 
-def _cold(root: Path) -> Run:
+def _cold(root: Path, watch_memory: bool = False) -> Run:
     for name in ("out", ".twin"):
         shutil.rmtree(root / name, ignore_errors=True)
     for file in root.glob("registry.sqlite*"):
         file.unlink()
-    return _build(root)
+    return _build(root, watch_memory)
 
 
 def _changed(root: Path, number: int) -> Run:
@@ -106,7 +107,6 @@ def _summary(runs: list[Run]) -> dict[str, object]:
     return {
         "median_s": round(_wall(runs), 3),
         "all_s": [round(one.wall_s, 3) for one in runs],
-        "peak_MB": round(max(one.peak_bytes for one in runs) / 1e6),
     }
 
 

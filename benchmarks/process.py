@@ -19,7 +19,8 @@ class Run:
 
     Attributes:
         wall_s: From start to end.
-        peak_bytes: Largest sum over all its processes of private memory plus a share of what they share (PSS).
+        peak_bytes: Largest sum over all its processes of private memory plus a share of what they share (PSS); 0 where
+            it was not watched.
         output: What it printed.
     """
 
@@ -28,25 +29,30 @@ class Run:
     output: str
 
 
-def run(command: list[str]) -> Run:
-    """Runs a command to its end; its children are found by the process group."""
+def run(command: list[str], watch_memory: bool = False) -> Run:
+    """Runs a command to its end; its children are found by the session.
+
+    Looking at the memory of large processes takes time from them, so a run is either timed or watched.
+    """
     start = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     peak = [0]
     over = threading.Event()
     watcher = threading.Thread(target=_watch, args=(child.pid, peak, over))
-    watcher.start()
+    if watch_memory:
+        watcher.start()
     output, errors = child.communicate()
     wall = time.perf_counter() - start
     over.set()
-    watcher.join()
+    if watch_memory:
+        watcher.join()
     if child.returncode not in (0, 3):
         raise SystemExit(f"{' '.join(command)} ended with {child.returncode}: {errors}")
     return Run(wall, peak[0], output)
 
 
 def _watch(group: int, peak: list[int], over: threading.Event) -> None:
-    while not over.wait(0.05):
+    while not over.wait(0.1):
         peak[0] = max(peak[0], sum(_memory(pid) for pid in _members(group)))
 
 
