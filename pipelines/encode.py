@@ -68,7 +68,7 @@ class EncodeContext:
 
 @dataclass(frozen=True, slots=True)
 class TileTask:
-    """The entities of one tile, k of them, in the order of their geids.
+    """The entities of one tile, k of them, neighbours near one another (the order of its property table).
 
     Attributes:
         place: Level, x, y.

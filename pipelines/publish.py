@@ -22,7 +22,7 @@ from pipelines.outline import outline_of
 from pipelines.plan import BuildPlan
 from pipelines.project import Project, output_path
 from pipelines.segment import OUTCOMES, codes_of, gather, gather_columns
-from pipelines.tile_layer import TILE_INPUTS, Taken, TiledLayer, content_key, tile_piece
+from pipelines.tile_layer import TILE_INPUTS, Taken, TiledLayer, tile_piece
 from twin.crs.reference import parse_crs
 from twin.entity.index import EntityIndex
 from twin.geometry.footprints import Footprints
@@ -137,8 +137,7 @@ def _write_layer(project: Project, staging: Staging, layer: LayerRelease) -> dic
     sent = 0
     with open_writer(path, output.store) as writer:
         for place, name in sorted(layer.tiled.inputs.items()):
-            key = content_key(place, layer.tiled.records[name].content, output.encoder)
-            sent += _put_tile(writer, staging, layer, key, name)
+            sent += _put_tile(writer, staging, layer, layer.tiled.key(place, output.encoder), name)
         for key, content in _tileset(layer.tiled, output.encoder):
             variants = precompress(content, output.precompress)
             writer.put(key, content, variants)
