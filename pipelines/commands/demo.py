@@ -24,7 +24,10 @@ def demo(
     port: Annotated[int, typer.Option(help="Port to serve on.")] = 8000,
     as_json: Annotated[bool, typer.Option("--json", help="Print the build report as JSON.")] = False,
 ) -> None:
-    """Generate the synthetic sample district, build it through the same steps as any other, and serve it."""
+    """Generate the synthetic sample district, build it through the same steps as any other, and serve it.
+
+    With --no-serve the exit code is that of the build: 3, because the sample holds faults on purpose.
+    """
     from data_samples.generate import generate_district
     from pipelines.progress import progress_for_terminal
     from pipelines.project import load_project
@@ -42,6 +45,7 @@ def demo(
         print_build(project, result, 0)
     if serve:
         _serve(output, host, port)
+    raise typer.Exit(result.report.exit_code)
 
 
 def _serve(directory: Path, host: str, port: int) -> None:

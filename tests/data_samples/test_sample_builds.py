@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import data_samples
+from pipelines.cli import run
 from pipelines.project import load_project
 from pipelines.run import build
 from twin.entity.index import EntityIndex
@@ -51,3 +52,10 @@ def test_heights_come_from_where_the_manifest_says_and_stand_on_the_terrain(buil
     assert ((base > 2) & (base < 6)).all()
     assert ((height > 2) & (height < 230)).all()
     np.testing.assert_allclose(roof, base + height, atol=1e-6)
+
+
+def test_the_demo_ends_as_its_build_does(tmp_path, capsys):
+    code = run(["demo", "--extract", "--no-serve", "--json", "-o", str(tmp_path / "demo")])
+    account = json.loads(capsys.readouterr().out)
+    assert code == account["exit_code"] == 3, "the sample holds faults on purpose; they are told like any other's"
+    assert account["layers"]["buildings"]["fallback"] > 0

@@ -174,7 +174,7 @@ def test_the_installed_server_finds_the_viewer(installed: Installed, built_viewe
 @pytest.mark.slow
 def test_the_installed_command_builds_the_sample_extract(installed: Installed, tmp_path: Path) -> None:
     answer = installed.run("twin", "demo", "--extract", "--no-serve", "--json", "-o", str(tmp_path / "demo"))
-    assert answer.returncode in (0, 3), answer.stderr
+    assert answer.returncode == 3, answer.stderr  # built, with the faults the sample holds on purpose
     report = json.loads(answer.stdout)["layers"]["buildings"]
     assert report["read"] > 0
     assert report["built"] + report["fallback"] + report["skipped"] + report["failed"] == report["read"]
