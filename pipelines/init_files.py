@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.init_folder import DEPTH, RASTER_SUFFIXES, data_files, is_folder
 from twin.errors import CrsError, MisuseError, SourceError, TwinError
 
 if TYPE_CHECKING:
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
 Bounds = tuple[float, float, float, float]
 Floats = NDArray[np.float64]
 RasterRole = Literal["dem", "dsm", "geoid", "unused"]
-
-RASTER_SUFFIXES = frozenset({
-    ".tif", ".tiff", ".asc", ".img", ".vrt", ".hgt", ".jp2", ".grd", ".gtx", ".bil", ".flt",
-    ".dem", ".dt0", ".dt1", ".dt2", ".adf", ".nc",
-})  # fmt: skip
-VECTOR_SUFFIXES = frozenset({
-    ".shp", ".gpkg", ".geojson", ".geojsonl", ".geojsons", ".geojsonseq", ".ndjson", ".json", ".fgb", ".parquet",
-    ".geoparquet", ".gml", ".pbf", ".kml", ".tab", ".mif", ".gdb", ".sqlite", ".gz",
-})  # fmt: skip
 
 _GEOID = re.compile(r"geoid|egm\d*|undulation|似大地水准面|高程异常", re.IGNORECASE)
 _ABOVE_GROUND = re.compile(r"ndsm|cdsm|chm|canopy|tdsm|veget", re.IGNORECASE)
@@ -161,7 +153,7 @@ def look(files: Sequence[Path], encoding: str | None = None, table: str | None =
     """Looks at files and folders.
 
     Args:
-        files: Files, or folders whose data files are taken (not those of folders inside).
+        files: Files, or folders whose data files are taken, as far as `init_folder.data_files` enters them.
         encoding: Encoding of the text, overrides what the files state.
         table: Only this table.
 
@@ -171,8 +163,10 @@ def look(files: Sequence[Path], encoding: str | None = None, table: str | None =
     """
     tables: list[TableFacts] = []
     rasters: list[RasterFacts] = []
-    unreadable: list[tuple[Path, str]] = []
-    expanded = _expand(files)
+    expanded, closed = _expand(files)
+    unreadable = [
+        (folder, f"it lies more than {DEPTH} folders deep: name it to have it looked into") for folder in closed
+    ]
     for file, named in expanded:
         try:
             if file.suffix.lower() in RASTER_SUFFIXES:
@@ -187,33 +181,28 @@ def look(files: Sequence[Path], encoding: str | None = None, table: str | None =
     return Look(tuple(tables), tuple(_by_contrast(rasters)), tuple(unreadable), named_files)
 
 
-def _expand(files: Sequence[Path]) -> list[tuple[Path, bool]]:
-    """The data files, each once, and whether the user named it himself."""
+def _expand(files: Sequence[Path]) -> tuple[list[tuple[Path, bool]], list[Path]]:
+    """The data files, each once, and whether the user named it himself; and the folders that were not entered."""
     found: dict[Path, bool] = {}
+    closed: list[Path] = []
     for file in files:
         if not file.exists():
             raise MisuseError("there is no such file or folder", file=file, next_step="check the path")
-        if file.is_dir() and file.suffix.lower() not in VECTOR_SUFFIXES:
-            inside = [item for item in sorted(file.iterdir()) if _is_data(item)]
-            if not inside:
+        if is_folder(file):
+            inside = data_files(file)
+            if not inside.files:
                 raise MisuseError(
-                    "the folder holds no file of a known format",
+                    "the folder holds no file of a known format, nor do the folders inside it",
                     file=file,
-                    next_step="name the files themselves, or the folders inside that hold them",
+                    next_step="name the files themselves",
                 )
-            found.update({item: found.get(item, False) for item in inside})
+            found.update({item: found.get(item, False) for item in inside.files})
+            closed += inside.closed
         elif file.suffix.lower() in (".dbf", ".shx", ".prj", ".cpg") and file.with_suffix(".shp").exists():
             found[file.with_suffix(".shp")] = True
         else:
             found[file] = True
-    return list(found.items())
-
-
-def _is_data(file: Path) -> bool:
-    suffix = file.suffix.lower()
-    return not file.name.startswith(".") and (
-        suffix in VECTOR_SUFFIXES or (suffix in RASTER_SUFFIXES and file.is_file())
-    )
+    return list(found.items()), closed
 
 
 def table_facts(file: Path, encoding: str | None = None, table: str | None = None) -> list[TableFacts]:

@@ -304,6 +304,28 @@ def test_of_a_folder_only_what_looks_like_buildings_is_taken(tmp_path: Path, run
     assert len(load_project(tmp_path / "named").sources) == 2
 
 
+def test_a_folder_with_its_data_in_folders_gives_a_project_that_loads(tmp_path: Path, run: Run) -> None:
+    data = tmp_path / "data"
+    for inside in ("maps/north", "terrain", "a/b/c/d"):
+        (data / inside).mkdir(parents=True)
+    buildings(data / "maps" / "north" / "houses.gpkg")
+    buildings(data / "a" / "b" / "c" / "d" / "deep.gpkg")
+    raster(data / "terrain" / "dem.tif", 3.0)
+    answer = run(data, "-o", tmp_path / "district", *ELLIPSOID)
+    (source,) = load_project(tmp_path / "district").sources
+    assert source.path == ("../data/maps/north/houses.gpkg",)
+    assert [rule.raster for rule in source.ground] == [("../data/terrain/dem.tif",)]  # type: ignore[union-attr]
+    assert answer["unused"] == [
+        {"file": "d", "why": "it lies more than 3 folders deep: name it to have it looked into"}
+    ]
+
+
+def test_an_empty_folder_is_refused_with_its_name(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "empty" / "inside").mkdir(parents=True)
+    with pytest.raises(MisuseError, match="no file of a known format, nor do the folders inside it"):
+        run(tmp_path / "empty", "-o", tmp_path)
+
+
 def test_without_height_and_storeys_there_is_no_height_rule_and_a_remark(tmp_path: Path, run: Run) -> None:
     write(tmp_path / "plain.gpkg", squares(9, 500_000, 3_450_000, 12), {"note": ["x"] * 9})
     run(tmp_path / "plain.gpkg", "-o", tmp_path, *ELLIPSOID)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.init_files import RASTER_SUFFIXES, VECTOR_SUFFIXES
+from pipelines.init_folder import RASTER_SUFFIXES, VECTOR_SUFFIXES
 from tests.real.build_case import OUTCOMES, Answer, twin
 
 pytestmark = pytest.mark.real
