@@ -12,6 +12,7 @@ from pipelines.init_source import (
     Answers,
     Situation,
     covers,
+    lies_in_china,
     shared_ids,
     source_crs,
     source_sections,
@@ -66,7 +67,8 @@ def draft(found: Look, answers: Answers, folder: Path) -> Draft:
     crs = {group[0].label: source_crs(group[0], situation, lacking=lacking) for group in groups}
     main = max(groups, key=lambda group: sum(table.count for table in group))
     suggestion = working_crs(crs[main[0].label], main[0], answers)
-    sections = [_project(found, answers, folder, suggestion)]
+    datum = _vertical(found, answers, folder, lies_in_china(crs[main[0].label], main[0]))
+    sections = [_project(answers, folder, suggestion, datum)]
     for group, name in zip(groups, _names(groups, folder), strict=True):
         sections += source_sections(group, name, crs[group[0].label], situation)
     placed = {
@@ -187,7 +189,7 @@ def _note(dotted: str) -> str:
     return next(key.description for key in KEYS if key.dotted == dotted)
 
 
-def _project(found: Look, answers: Answers, folder: Path, working: Entry) -> Section:
+def _project(answers: Answers, folder: Path, working: Entry, datum: Iterator[Entry]) -> Section:
     name = answers.name or folder.resolve().name or "District"
     entries = [
         Entry("name", name, _note("project.name"), "" if answers.name else "the name of the folder"),
@@ -200,22 +202,25 @@ def _project(found: Look, answers: Answers, folder: Path, working: Entry) -> Sec
             "a placeholder, no flag --admin-code was given",
         ),
         working,
-        *_vertical(found, answers, folder),
+        *datum,
     ]
     return Section("[project]", tuple(entries))
 
 
-def _vertical(found: Look, answers: Answers, folder: Path) -> Iterator[Entry]:
+#: What may stand for a vertical datum, by whether the data lie in China.
+_DATUMS = {
+    True: '"EPSG:5737" (China 1985, "H85"), another EPSG vertical CRS',
+    False: "the EPSG code or name of the vertical CRS they were surveyed in (ask whoever made the data)",
+    None: 'the EPSG code or name of a vertical CRS (in China nearly always "EPSG:5737", "H85")',
+}
+
+
+def _vertical(found: Look, answers: Answers, folder: Path, china: bool | None) -> Iterator[Entry]:
     if answers.vertical:
         yield Entry("vertical_datum", answers.vertical, "what all heights refer to")
     else:
-        yield Entry(
-            "vertical_datum",
-            Blank(
-                'what the heights of the sources refer to: "EPSG:5737" (China 1985, "H85"), another EPSG vertical CRS, '
-                'or "ellipsoid" (GNSS heights)'
-            ),
-        )
+        words = f'what the heights of the sources refer to: {_DATUMS[china]}, or "ellipsoid" (GNSS heights)'
+        yield Entry("vertical_datum", Blank(words))
     if answers.vertical and _is_ellipsoid(answers.vertical):
         if answers.undulation:
             raise MisuseError(

@@ -135,6 +135,18 @@ def _ask_crs(table: TableFacts) -> str:
     return text + ': degrees?), e.g. "EPSG:4326"; ask whoever made the file'
 
 
+def lies_in_china(source: SourceCrs, table: TableFacts) -> bool | None:
+    """Whether the middle of a source lies in China; None where nothing tells where it lies."""
+    if table.bounds is None:
+        return None
+    box = table.bounds if source.crs is None and _looks_like_degrees(table) else None
+    try:
+        box = geographic_bounds(source.crs, table.bounds) if source.crs is not None else box
+    except CrsError:
+        return None
+    return None if box is None else in_china((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+
+
 def working_crs(source: SourceCrs, table: TableFacts, answers: Answers) -> Entry:
     """The line with the CRS to compute in."""
     note = "the build measures in it"

@@ -326,6 +326,28 @@ def test_an_empty_folder_is_refused_with_its_name(tmp_path: Path, run: Run) -> N
         run(tmp_path / "empty", "-o", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("crs", "x", "y", "side", "said"),
+    [
+        ("EPSG:4549", 500_000, 3_450_000, 12.0, True),
+        (None, 121.4, 31.2, 0.0002, True),
+        ("EPSG:3879", 25_496_000, 6_672_000, 12.0, False),
+        ("EPSG:28992", 85_000, 447_000, 12.0, False),
+        (None, 4.4, 52.0, 0.0002, False),
+        (None, 1234.0, 987.0, 12.0, None),
+    ],
+    ids=["china", "degrees in china", "helsinki", "delft", "degrees in delft", "nobody knows"],
+)
+def test_the_chinese_datum_is_proposed_where_the_data_lie_in_china(
+    tmp_path: Path, run: Run, crs: str | None, x: float, y: float, side: float, said: bool | None
+) -> None:
+    write(tmp_path / "a.gpkg", squares(9, x, y, side), {"height": [9.0 + i for i in range(9)]}, crs)
+    asked = next(blank["write"] for blank in run(tmp_path, "-o", tmp_path)["blanks"] if "vertical" in blank["key"])
+    assert ("5737" in asked) == (said is not False), asked
+    assert ("in China" in asked) == (said is None), asked
+    assert "ellipsoid" in asked
+
+
 def test_without_height_and_storeys_there_is_no_height_rule_and_a_remark(tmp_path: Path, run: Run) -> None:
     write(tmp_path / "plain.gpkg", squares(9, 500_000, 3_450_000, 12), {"note": ["x"] * 9})
     run(tmp_path / "plain.gpkg", "-o", tmp_path, *ELLIPSOID)

@@ -23,8 +23,8 @@ FloatArray = npt.NDArray[np.float64]
 
 _ELLIPSOID = "ellipsoid"
 _HOW_TO_WRITE = (
-    'write `vertical_datum = "EPSG:5737"` (1985 国家高程基准, also "H85"), '
-    'another EPSG code of a vertical CRS, a name such as "NAP", '
+    "write the EPSG code of a vertical CRS as `vertical_datum` "
+    '(in China "EPSG:5737", 1985 国家高程基准, also "H85"), a name such as "NAP", '
     'or "ellipsoid" for heights that are ellipsoidal already'
 )
 #: Spellings seen in Chinese and Dutch practice; everything else is looked up in the register.
