@@ -195,6 +195,11 @@ ENTITY_COLUMNS = (
 #: Columns of lists, and what their items are joined by: an alias may hold a space.
 _LISTS = {"aliases": "; ", "reasons": " "}
 
+#: Decimals a measure is written with: millimetres. The rest is noise of single precision (4.199999809), as in rasters.
+_DECIMALS = dict.fromkeys(("height", "base_m", "roof_m", "height_m", "height_confidence"), 3)
+#: Added to a rounded measure so that -0.0001 becomes 0, not -0.
+_NO_SIGN = pa.scalar(0.0)
+
 
 def write_csv(index: EntityIndex, sink: IO[bytes]) -> None:
     """All entities as CSV (UTF-8, one header line), attributes of the source after our own columns."""
@@ -204,6 +209,9 @@ def write_csv(index: EntityIndex, sink: IO[bytes]) -> None:
         for column, separator in _LISTS.items():
             text = pa.compute.binary_join(table[column], separator)
             table = table.set_column(table.schema.get_field_index(column), column, text)
+        for column, decimals in _DECIMALS.items():
+            rounded = pa.compute.add(pa.compute.round(table[column], decimals), _NO_SIGN.cast(table[column].type))
+            table = table.set_column(table.schema.get_field_index(column), column, rounded)
         pa_csv.write_csv(table, sink, pa_csv.WriteOptions(include_header=number == 0))
 
 
@@ -220,7 +228,10 @@ def write_geojson(project: Project, index: EntityIndex, sink: IO[bytes]) -> None
     sink.write(b'{"type":"FeatureCollection","features":[')
     for row in range(len(index)):
         sink.write(b"\n" if row == 0 else b",\n")
-        sink.write(orjson.dumps(index.geojson(row, to_lonlat)))
+        feature = index.geojson(row, to_lonlat)
+        facts = feature["properties"]
+        facts.update({name: round(facts[name], n) + 0.0 for name, n in _DECIMALS.items() if facts[name] is not None})
+        sink.write(orjson.dumps(feature))
     sink.write(b"\n]}\n")
 
 
