@@ -33,22 +33,32 @@ class CheckReport:
         surveys: One a source.
         issues: Findings about each source, in the same order.
         unused: Files and tables that were not looked into, and why.
+        notes: Findings about the project file itself.
     """
 
     title: str
     surveys: tuple[Survey, ...]
     issues: tuple[tuple[Issue, ...], ...]
     unused: tuple[tuple[str, str], ...] = ()
+    notes: tuple[Issue, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Issue, ...]:
+        """All of them, those about the project file first."""
+        return (*self.notes, *(issue for row in self.issues for issue in row))
 
     @property
     def exit_code(self) -> int:
         """0 clean or notes only, 3 with findings."""
-        return 3 if any(issue.severity is not Severity.NOTE for row in self.issues for issue in row) else 0
+        return 3 if any(issue.severity is not Severity.NOTE for issue in self.findings) else 0
 
 
-def report_of(title: str, surveys: Sequence[Survey], unused: Sequence[tuple[str, str]] = ()) -> CheckReport:
-    """Puts surveys and their findings together."""
-    return CheckReport(title, tuple(surveys), tuple(tuple(findings(survey)) for survey in surveys), tuple(unused))
+def report_of(
+    title: str, surveys: Sequence[Survey], unused: Sequence[tuple[str, str]] = (), notes: Sequence[Issue] = ()
+) -> CheckReport:
+    """Puts surveys and their findings together, and those about the project file."""
+    issues = tuple(tuple(findings(survey)) for survey in surveys)
+    return CheckReport(title, tuple(surveys), issues, tuple(unused), tuple(notes))
 
 
 # ----------------------------------------------------------------------------------------------------------- JSON
@@ -60,7 +70,7 @@ def to_json(report: CheckReport) -> dict[str, Any]:
         "title": report.title,
         "exit_code": report.exit_code,
         "sources": [_source_json(survey) for survey in report.surveys],
-        "findings": [issue.to_json() for row in report.issues for issue in row],
+        "findings": [issue.to_json() for issue in report.findings],
         "unused": [{"file": label, "why": why} for label, why in report.unused],
     }
 
@@ -147,7 +157,7 @@ def lonlat_bounds(survey: Survey) -> Bounds | None:
 def to_html(report: CheckReport) -> str:
     """The report as one page that asks nothing of any other host."""
     style = files("pipelines").joinpath("templates/check.css").read_text(encoding="utf-8")
-    loud = {severity: sum(i.severity is severity for row in report.issues for i in row) for severity in _BARS}
+    loud = {severity: sum(issue.severity is severity for issue in report.findings) for severity in _BARS}
     body = "".join(
         [
             *_head(report, loud),
@@ -181,8 +191,7 @@ def _head(report: CheckReport, loud: dict[Severity, int]) -> Iterator[str]:
 
 
 def _summary(report: CheckReport) -> Iterator[str]:
-    rows = [issue for row in report.issues for issue in row]
-    rows.sort(key=lambda issue: _BARS.index(issue.severity))
+    rows = sorted(report.findings, key=lambda issue: _BARS.index(issue.severity))
     yield "<section><h2>Findings</h2>"
     if not rows:
         yield '<p class="quiet">Nothing was found.</p>'

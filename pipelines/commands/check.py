@@ -14,8 +14,9 @@ from pipelines.init_files import TableFacts, look, table_facts
 from pipelines.init_project import choose_tables
 from pipelines.progress import Progress, progress_for_terminal
 from pipelines.project import FILE_NAME, load_project
+from pipelines.project_notes import project_notes
 from twin.errors import MisuseError
-from twin.report import Severity
+from twin.report import Issue, Severity
 
 
 def register(app: typer.Typer) -> None:
@@ -59,7 +60,7 @@ def _check_project(folder: Path, progress: Progress) -> CheckReport:
     surveys: list[Survey] = []
     for subject in subjects_of_project(project):
         surveys.append(survey(subject, table_facts(subject.files[0], subject.encoding, subject.table), progress))
-    return report_of(project.project.name, surveys)
+    return report_of(project.project.name, surveys, notes=project_notes(project))
 
 
 def _check_files(files: list[Path], progress: Progress) -> CheckReport:
@@ -91,11 +92,15 @@ _MARKS = {Severity.ERROR: "error  ", Severity.WARNING: "warning", Severity.NOTE:
 
 
 def _lines(report: CheckReport, target: Path | None) -> list[str]:
-    lines: list[str] = []
+    lines = [f"{FILE_NAME}:"] if report.notes else []
+    lines += [line for issue in report.notes for line in _finding(issue)]
     for found, issues in zip(report.surveys, report.issues, strict=True):
         lines.append(f"{found.subject.name}: {found.read:,} features, {found.with_height:,} with a height in a field")
-        for issue in issues:
-            lines.append(f"  {_MARKS[issue.severity]} {issue.count:>9,}  {issue.text} [{issue.code}]")
-            lines += [f"{'':21}next: {issue.next_step}"] if issue.next_step else []
+        lines += [line for issue in issues for line in _finding(issue)]
     lines += [f"not looked into: {label}: {why}" for label, why in report.unused]
     return [*lines, f"Report: {target}"] if target is not None else lines
+
+
+def _finding(issue: Issue) -> list[str]:
+    told = f"  {_MARKS[issue.severity]} {issue.count:>9,}  {issue.text} [{issue.code}]"
+    return [told, f"{'':21}next: {issue.next_step}"] if issue.next_step else [told]

@@ -154,6 +154,28 @@ def test_a_refused_duplicate_is_an_error_and_a_joined_one_a_note(project: Path, 
     assert severities == {"error": "error", "first": "warning", "union": "note"}
 
 
+def test_placeholders_of_the_project_file_are_findings_in_every_form(tmp_path: Path, run: Run) -> None:
+    rows = [(polygon(box(X + 40 * i, Y)), {"id": f"B{i}", "height": 10.0 + i, "floors": 3}) for i in range(12)]
+    geojson(tmp_path / "messy.geojson", rows)
+    (tmp_path / "twin.toml").write_text(PROJECT, encoding="utf-8")
+    assert run("-C", tmp_path)[0] == 0
+    text = PROJECT.replace("310105", "000000").replace("elevation_m = 4", "elevation_m = 0")
+    text = text.replace('"ellipsoid"', '"H85"\ngeoid_undulation_m = 10.9')
+    (tmp_path / "twin.toml").write_text(text, encoding="utf-8")
+    code, answer = run("-C", tmp_path, "-o", tmp_path / "r.html")
+    assert code == answer["exit_code"] == 3
+    assert codes(answer) == {"admin_code_placeholder": 1, "ground_placeholder": 1}
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert page.count("admin_code_placeholder") == page.count("ground_placeholder") == 1
+    assert "Can be built; look at the warnings" in page
+    app = typer.Typer()
+    command.register(app)
+    app.command("other")(lambda: None)
+    told = CliRunner().invoke(app, ["check", "-C", str(tmp_path)])
+    assert told.exit_code == 3
+    assert told.stdout.startswith("twin.toml:\n  warning         1  the administrative code 000000 is a placeholder")
+
+
 def test_clean_data_give_exit_code_0(tmp_path: Path, run: Run) -> None:
     rows = [(polygon(box(X + 40 * i, Y)), {"id": f"B{i}", "height": 10.0 + i}) for i in range(12)]
     code, answer = run(geojson(tmp_path / "a.geojson", rows))

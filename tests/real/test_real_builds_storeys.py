@@ -150,7 +150,7 @@ def test_tokyo_keeps_its_1374_heights(real_data: Path, tmp_path: Path) -> None:
     file = real_data / "footprints/tokyo_ota_height/tokyo_buildings.geojson"
     expected = truth(file)
     invalid = sum(not shapely.geometry.shape(row["geometry"]).is_valid for row in expected.values())
-    case = built(tmp_path, file, flags=("--vertical", "ellipsoid"))
+    case = built(tmp_path, file, flags=("--vertical", "ellipsoid", "--admin-code", "131113"))
     assert_sound(case, 1374)
     assert case.outcomes == {"built": 1374, "fallback": 0, "skipped": 0, "failed": 0}
     assert case.layer["reasons"].keys() <= {"geometry_repaired"}
