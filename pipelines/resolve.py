@@ -32,7 +32,17 @@ _SEAM_M = 0.02
 #: What is found out anew about the whole when pieces are joined.
 OF_HEIGHTS = reduce(
     or_,
-    map(bit, ("height_missing", "height_invalid", "ground_missing", "ground_outside_raster", "min_height_invalid")),
+    map(
+        bit,
+        (
+            "height_missing",
+            "height_invalid",
+            "ground_missing",
+            "ground_outside_raster",
+            "raster_partly_covers",
+            "min_height_invalid",
+        ),
+    ),
 )
 
 

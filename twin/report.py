@@ -161,6 +161,13 @@ REASONS: Mapping[str, Reason] = _table(
         "add the missing sheet",
     ),
     (
+        "raster_partly_covers",
+        None,
+        Severity.WARNING,
+        "a raster has data under a part of the footprint only; the ground or the height rests on that part",
+        "add the missing sheet, or fill the gaps of the raster",
+    ),
+    (
         "min_height_invalid",
         None,
         Severity.WARNING,

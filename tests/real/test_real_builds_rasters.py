@@ -67,7 +67,15 @@ def test_goteborg_ends_inside_or_outside_the_rasters(
     assert {key for key, row in by_key.items() if row["reasons"] == "ground_missing"} == outside
     assert all(by_key[key]["outcome"] == "skipped" for key in outside)
     assert goteborg.outcomes == {"built": 40, "fallback": 1, "skipped": 96, "failed": 0}
-    assert goteborg.layer["reasons"] == {"geometry_repaired": 2, "ground_missing": 96, "height_invalid": 1}
+    partly = {key for key, row in by_key.items() if "raster_partly_covers" in row["reasons"]}
+    share = {
+        key: shape.intersection(extent).area / shape.area for key, shape in footprints.items() if key not in outside
+    }
+    assert {key for key in share if share[key] < 0.85} <= partly <= {key for key in share if share[key] < 0.95}
+    assert len(partly) == 14
+    assert goteborg.layer["reasons"] == {
+        "geometry_repaired": 2, "ground_missing": 96, "height_invalid": 1, "raster_partly_covers": 14,
+    }  # fmt: skip
     assert dict(reasons_of(goteborg)) == goteborg.layer["reasons"]
     assert goteborg.code == 3
 

@@ -21,6 +21,8 @@ Bools = NDArray[np.bool_]
 GROUND_RANGE_M = (-500.0, 9000.0)
 #: Codes for "unknown" that lie inside that range.
 GROUND_PLACEHOLDERS = (999.0, 999.9, 999.99)
+#: Share of the cells under a footprint that must have data for a raster's answer to be taken without a remark.
+COVERED_ENOUGH = 0.9
 CONSTANT = "constant"
 DEM = "dem"
 
@@ -39,6 +41,10 @@ class ZonalValues(Protocol):
     @property
     def outside(self) -> Bools:
         """(n,) True where no sheet is near."""
+
+    @property
+    def covered(self) -> Floats:
+        """(n,) share of the footprint where there are data, 0 to 1."""
 
 
 class ZonalReader(Protocol):
@@ -95,12 +101,14 @@ class Ground:
         source: (n,) index into `names`, -1 where none.
         names: "dem", "attribute:<field>", "constant".
         outside_raster: (n,) True where a terrain model was asked and had nothing.
+        partly_covered: (n,) True where the elevation rests on a part of the footprint, the model having no more.
     """
 
     elevation_m: Floats
     source: NDArray[np.int8]
     names: tuple[str, ...]
     outside_raster: Bools
+    partly_covered: Bools
 
 
 def column(attributes: pa.Table, field: str) -> pa.ChunkedArray:
@@ -149,15 +157,16 @@ def ground(
     """
     count = len(polygons)
     elevation, source = np.full(count, np.nan), np.full(count, -1, np.int8)
-    outside = np.zeros(count, bool)
+    outside, partly = np.zeros(count, bool), np.zeros(count, bool)
     for number, rule in enumerate(rules):
         still = np.flatnonzero(source < 0)
-        found = _ask(rule, attributes, polygons, still, (rasters, crs))
+        found, covered = _ask(rule, attributes, polygons, still, (rasters, crs))
         good = (found > GROUND_RANGE_M[0]) & (found < GROUND_RANGE_M[1])
         if isinstance(rule, GroundDem):
             outside[still[~good]] = True
+            partly[still[good & (covered < COVERED_ENOUGH)]] = True
         elevation[still[good]], source[still[good]] = found[good], number
-    return Ground(elevation, source, tuple(_name(rule) for rule in rules), outside)
+    return Ground(elevation, source, tuple(_name(rule) for rule in rules), outside, partly)
 
 
 def _ask(
@@ -166,17 +175,19 @@ def _ask(
     polygons: NDArray[np.object_],
     rows: Ints,
     world: tuple[Mapping[str, ZonalReader], Any],
-) -> Floats:
+) -> tuple[Floats, Floats]:
+    """One rule's answer for some rows, and the share of each footprint it rests on."""
     if isinstance(rule, GroundConstant):
-        return np.full(len(rows), rule.elevation_m)
+        return np.full(len(rows), rule.elevation_m), np.ones(len(rows))
     if isinstance(rule, GroundAttribute):
         raw, metres = lengths(column(attributes, rule.field), rule.unit)
-        return np.where(np.isin(raw, GROUND_PLACEHOLDERS), np.nan, metres)[rows]
+        return np.where(np.isin(raw, GROUND_PLACEHOLDERS), np.nan, metres)[rows], np.ones(len(rows))
     rasters, crs = world
     reader = raster(rasters, rule.raster)
     if not len(rows):
-        return np.zeros(0)
-    return reader.zonal(polygons[rows], crs, [rule.statistic]).values[:, 0]
+        return np.zeros(0), np.zeros(0)
+    found = reader.zonal(polygons[rows], crs, [rule.statistic])
+    return found.values[:, 0], found.covered
 
 
 def _name(rule: GroundRule) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from twin.errors import MisuseError
 from twin.modelling.ground import (
     CONSTANT,
+    COVERED_ENOUGH,
     Ground,
     GroundAttribute,
     GroundConstant,
@@ -175,11 +176,19 @@ class _Block:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """One rule's answer for some rows: heights (NaN: said nothing), whether valid, confidence."""
+    """One rule's answer for some rows.
+
+    Attributes:
+        height_m: NaN where it said nothing.
+        valid: Whether it can be taken.
+        confidence: 0 to 1.
+        partly_covered: Where it rests on a part of the footprint; None for a rule that asks no raster.
+    """
 
     height_m: Floats
     valid: Bools
     confidence: Floats
+    partly_covered: Bools | None = None
 
 
 def evaluate(
@@ -213,6 +222,7 @@ def evaluate(
     count = len(polygons)
     height, confidence = np.full(count, np.nan), np.full(count, np.nan)
     source, spoke = np.full(count, -1, np.int8), np.zeros(count, bool)
+    partly = block.ground.partly_covered.copy()
     for number, rule in enumerate(height_rules):
         still = np.flatnonzero(source < 0)
         answer = _ask(rule, block, still)
@@ -220,8 +230,11 @@ def evaluate(
         height[got], confidence[got] = answer.height_m[answer.valid], answer.confidence[answer.valid]
         source[got] = number
         spoke[still] |= ~np.isnan(answer.height_m)
-    lower, lower_wrong = _min_height(block, height)
-    rows, codes = _reasons(block.ground, source < 0, spoke, lower_wrong)
+        if answer.partly_covered is not None:
+            partly[got] |= answer.partly_covered[answer.valid]
+    lower, wrong = _min_height(block, height)
+    remarks = {"raster_partly_covers": partly, "min_height_invalid": wrong}
+    rows, codes = _reasons(block.ground, source < 0, spoke, remarks)
     base = block.ground.elevation_m
     return Heights(
         base,
@@ -280,16 +293,16 @@ def _storey_height(rule: StoreysRule, block: _Block) -> Floats:
 def _by_dsm(rule: DsmRule, block: _Block, rows: Ints) -> _Answer:
     reader = raster(block.context.rasters, rule.raster)
     rows_known = np.isfinite(block.ground.elevation_m[rows])
-    metres, pixels = np.full(len(rows), np.nan), np.zeros(len(rows))
+    metres, pixels, covered = np.full(len(rows), np.nan), np.zeros(len(rows)), np.ones(len(rows))
     asked = rows[rows_known]
     if len(asked):
         found = reader.zonal(block.polygons[asked], block.context.crs, [rule.percentile], inset_m=rule.inset_m)
         metres[rows_known] = found.values[:, 0] - block.ground.elevation_m[asked]
-        pixels[rows_known] = found.pixels
+        pixels[rows_known], covered[rows_known] = found.pixels, found.covered
     low, high = CONFIDENCE_DSM
     confidence = low + (high - low) * np.minimum(pixels / DSM_CELLS_ENOUGH, 1.0)
     valid = _possible(metres, block.context) & (metres >= rule.least_height_m)
-    return _Answer(metres, valid, confidence)
+    return _Answer(metres, valid, confidence, covered < COVERED_ENOUGH)
 
 
 def _possible(metres: Floats, context: HeightContext) -> Bools:
@@ -311,7 +324,7 @@ def _min_height(block: _Block, height: Floats) -> tuple[Floats, Bools]:
 
 
 def _reasons(
-    ground_found: Ground, unanswered: Bools, spoke: Bools, lower_wrong: Bools
+    ground_found: Ground, unanswered: Bools, spoke: Bools, remarks: Mapping[str, Bools]
 ) -> tuple[Ints, NDArray[np.object_]]:
     standing = ground_found.source >= 0
     cases = {
@@ -319,7 +332,7 @@ def _reasons(
         "ground_outside_raster": standing & ground_found.outside_raster,
         "height_invalid": standing & unanswered & spoke,
         "height_missing": standing & unanswered & ~spoke,
-        "min_height_invalid": lower_wrong,
+        **remarks,
     }
     found = [np.flatnonzero(rows) for rows in cases.values()]
     row = np.concatenate(found)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from twin.crs.reference import Crs, horizontal, parse_crs
 from twin.errors import CrsError, MisuseError, SourceError
 from twin.report import Issue, Severity
+from twin.sources.batches import batches
 from twin.sources.cells import Outlines, cells_inside, cells_touched, outlines
 from twin.sources.sheets import Header, Sheet, SheetReader, read_header
 
@@ -37,11 +38,14 @@ class Zonal:
         values: (n, k) one column a statistic, NaN where the raster says nothing.
         pixels: (n,) cells the statistics rest on; 0 where a value was interpolated at one point.
         outside: (n,) True where the footprint touches the rectangle of no sheet.
+        covered: (n,) share, 0 to 1, of the cell centres inside the footprint where a sheet has data; 0 where there is
+            no value, 1 where there is one but the footprint is too small to hold a centre.
     """
 
     values: Floats
     pixels: Ints
     outside: Bools
+    covered: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +123,13 @@ class RasterMosaic:
         frame = self._frame(crs)
         levels = [_percentile(statistic) for statistic in statistics]
         shapes = _inset(np.asarray(polygons, dtype=object), inset_m, frame)
+        count = len(shapes)
         result = Zonal(
-            np.full((len(shapes), len(levels)), np.nan), np.zeros(len(shapes), np.int64), np.ones(len(shapes), bool)
+            np.full((count, len(levels)), np.nan), np.zeros(count, np.int64), np.ones(count, bool), np.zeros(count)
         )
         box, size = self._extents(shapes, frame)
         with SheetReader() as reader:
-            for rows in _batches(box, size):
+            for rows in batches(box, size, _CELLS_AT_ONCE):
                 self._zonal_batch(reader, shapes[rows], frame, levels, (rows, result))
         return result
 
@@ -166,16 +171,20 @@ class RasterMosaic:
     ) -> None:
         rows, result = out
         zones, met = self._zones(outlines(shapes), len(shapes), frame)
-        values, pixels = _statistics(*self._pairs(reader, zones, cells_inside), len(shapes), levels)
+        feature, value, whole = self._pairs(reader, zones, cells_inside, len(shapes))
+        values, pixels = _statistics(feature, value, len(shapes), levels)
         bare = met & (pixels == 0)
         if bare.any():
             some = [_Zone(zone.sheet, zone.lines.of(bare), zone.count) for zone in zones]
-            touched, count = _statistics(*self._pairs(reader, some, cells_touched), len(shapes), levels)
+            feature, value, _ = self._pairs(reader, some, cells_touched, len(shapes))
+            touched, count = _statistics(feature, value, len(shapes), levels)
             values[bare], pixels[bare] = touched[bare], count[bare]
         bare &= pixels == 0
         if bare.any():
             point = shapely.get_coordinates(shapely.point_on_surface(shapes[bare]))
             values[bare] = self._sample(reader, point, frame)[:, None]
+        known = np.isfinite(values[:, 0])
+        result.covered[rows] = np.where(known, self._covered(reader, zones, known & ~whole), 0.0)
         result.values[rows], result.pixels[rows], result.outside[rows] = values, pixels, ~met
 
     def _zones(self, lines: Outlines, count: int, frame: Crs) -> tuple[list[_Zone], Bools]:
@@ -201,13 +210,17 @@ class RasterMosaic:
         reader: SheetReader,
         zones: list[_Zone],
         find: Callable[[Outlines, int, int], tuple[Ints, Ints, Ints]],
-    ) -> tuple[Ints, Floats]:
-        """Feature and value of every cell with data, each place once."""
+        count: int,
+    ) -> tuple[Ints, Floats, Bools]:
+        """Feature and value of every cell with data, each place once; and which features one sheet covers wholly."""
         found: list[tuple[Ints, Floats]] = []
+        whole = np.zeros(count, bool)
         for index, zone in enumerate(zones):
             feature, row, column = _find(zone, find)
             value = reader.values(zone.sheet, row, column)
             fresh = np.isfinite(value)
+            lacking = np.bincount(feature[~fresh], minlength=count).astype(bool)
+            whole |= _within(zone) & ~lacking
             for earlier in zones[:index]:
                 if _overlap(earlier.sheet, zone.sheet):
                     place = zone.sheet.centres(row[fresh], column[fresh])
@@ -216,7 +229,29 @@ class RasterMosaic:
         return (
             np.concatenate([feature for feature, _ in found] or [np.zeros(0, np.int64)]),
             np.concatenate([value for _, value in found] or [np.zeros(0)]),
+            whole,
         )
+
+    def _covered(self, reader: SheetReader, zones: list[_Zone], wanted: Bools) -> Floats:
+        """Share of the cell centres inside each wanted feature where any sheet has data; 1 for all others.
+
+        The centres are those of the first sheet a feature meets, its grid going on beyond its edges. Only features at
+        the edge of a sheet or over nodata come here.
+        """
+        share, left = np.ones(len(wanted)), wanted.copy()
+        for zone in zones:
+            mine = left & np.isfinite(zone.lines.bounds(zone.count)[:, 0])
+            if not mine.any():
+                continue
+            left &= ~mine
+            feature, place = _centres(zone, mine)
+            known = np.zeros(len(place), bool)
+            for other in zones:
+                known[~known] = _has_data(reader, other.sheet, place[~known], zone.sheet.crs)
+            total = np.bincount(feature, minlength=len(wanted))
+            some = total > 0
+            share[some] = np.bincount(feature[known], minlength=len(wanted))[some] / total[some]
+        return share
 
     def _sample(self, reader: SheetReader, xy: Floats, frame: Crs) -> Floats:
         whole, partial = np.full(len(xy), np.nan), np.full(len(xy), np.nan)
@@ -297,31 +332,6 @@ def _one_of_each_grid(sheets: tuple[Sheet, ...]) -> list[Sheet]:
     return list({(sheet.crs, sheet.to_cell[0], sheet.to_cell[4]): sheet for sheet in sheets}.values())
 
 
-def _batches(box: Floats, cells: Floats) -> Iterator[Ints]:
-    """Rows in batches of neighbours that hold at most `_CELLS_AT_ONCE` cells together."""
-    order = np.argsort(_morton(box), kind="stable")
-    large = cells[order] > _CELLS_AT_ONCE  # each on its own: it may have to be thinned, its neighbours not
-    for row in order[large]:
-        yield np.array([row])
-    order = order[~large]
-    batch = np.floor_divide(np.cumsum(cells[order]) + np.arange(len(order)) * 16, _CELLS_AT_ONCE)
-    if len(order):
-        yield from np.split(order, np.flatnonzero(np.diff(batch)) + 1)
-
-
-def _morton(box: Floats) -> NDArray[np.uint64]:
-    """Position of box centres along a Z-curve over all of them."""
-    centre = (box[:, :2] + box[:, 2:]) / 2
-    known = centre[np.isfinite(centre).all(axis=1)]
-    low, span = (known.min(axis=0), np.ptp(known, axis=0).max() + 1e-9) if len(known) else (0.0, 1.0)
-    step = np.nan_to_num(np.clip((centre - low) / span, 0, 1) * 65535).astype(np.uint64)
-    code = np.zeros(len(box), np.uint64)
-    for bit in range(16):
-        for axis in (0, 1):
-            code |= ((step[:, axis] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(2 * bit + axis)
-    return code
-
-
 def _find(zone: _Zone, find: Callable[[Outlines, int, int], tuple[Ints, Ints, Ints]]) -> tuple[Ints, Ints, Ints]:
     """Cells of a zone; on every k-th row and column where it holds more than memory allows."""
     sheet = zone.sheet
@@ -333,6 +343,26 @@ def _find(zone: _Zone, find: Callable[[Outlines, int, int], tuple[Ints, Ints, In
     row, column = row * every + every // 2, column * every + every // 2
     inside = (row < sheet.height) & (column < sheet.width)
     return feature[inside], row[inside], column[inside]
+
+
+def _within(zone: _Zone) -> Bools:
+    """(n,) whether a feature lies inside the rectangle of the sheet; False where it does not meet it."""
+    box = zone.lines.bounds(zone.count)
+    inside: Bools = np.all((box[:, :2] >= 0) & (box[:, 2:] <= (zone.sheet.width, zone.sheet.height)), axis=1)
+    return inside
+
+
+def _centres(zone: _Zone, wanted: Bools) -> tuple[Ints, Floats]:
+    """Feature and place of all cell centres inside features, as if the sheet had no end; thinned as in `_find`."""
+    lines = zone.lines.of(wanted)
+    box = lines.bounds(zone.count)
+    size = np.nansum((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]))
+    every = max(1, int(np.ceil((size / (4 * _CELLS_AT_ONCE)) ** 0.5)))
+    corner = np.floor(np.nanmin(box[:, :2], axis=0)).astype(np.int64)
+    width, height = np.ceil((np.nanmax(box[:, 2:], axis=0) - corner) / every).astype(np.int64).tolist()
+    feature, row, column = cells_inside(lines.moved(lambda xy: (xy - corner) / every), width, height)
+    row, column = row * every + every // 2 + corner[1], column * every + every // 2 + corner[0]
+    return feature, zone.sheet.centres(row, column)
 
 
 def _overlap(one: Sheet, other: Sheet) -> bool:

@@ -41,6 +41,7 @@ class Answer:
     values: np.ndarray
     pixels: np.ndarray
     outside: np.ndarray
+    covered: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,14 @@ class Terraces:
 
     level: tuple[float, ...]
     cells: int = 400
+    covered: tuple[float, ...] = ()
 
     def zonal(self, polygons, crs, statistics, inset_m=0.0):
         row = np.round(shapely.bounds(polygons)[:, 0] / 30.0).astype(int)
         value = np.array([*self.level, np.nan])[np.minimum(row, len(self.level))]
         side = np.where(np.isnan(value), 0, self.cells)
-        return Answer(np.repeat(value[:, None], len(statistics), axis=1), side, np.isnan(value))
+        share = np.array([*self.covered, 1.0])[np.minimum(row, len(self.covered))]
+        return Answer(np.repeat(value[:, None], len(statistics), axis=1), side, np.isnan(value), share)
 
 
 def one(rule, values, context=PLAIN, rules_ground=FLAT):
@@ -211,6 +214,26 @@ def test_ground_rules_pass_on_and_say_so():
     last = evaluate(table, squares(4), [AttributeRule("h")], [GroundDem("dem"), GroundConstant(2.0)], context)
     same(last.base_m, [3.0, 2.0, 2.0, 2.0])
     assert [code for _, code in last.reasons] == ["ground_outside_raster"] * 3
+
+
+def test_an_answer_that_rests_on_a_part_of_the_footprint_says_so():
+    dem, dsm = Terraces((3.0,) * 5, covered=(1.0, 0.9, 0.89, 0.1, 0.2)), Terraces((20.0,) * 5, covered=(0.5,))
+    context = replace(PLAIN, rasters={"dem": dem, "dsm": dsm})
+    table = pa.table({"h": [10.0] * 5})
+    by_field = evaluate(table, squares(5), [AttributeRule("h")], [GroundDem("dem")], context)
+    assert by_field.reasons == [(row, "raster_partly_covers") for row in (2, 3, 4)]
+    same(by_field.base_m, [3.0] * 5)
+    measured = evaluate(table, squares(5), [DsmRule("dsm")], [GroundDem("dem")], context)
+    assert measured.reasons == [(row, "raster_partly_covers") for row in (0, 2, 3, 4)], "once, whichever raster it is"
+    not_asked = evaluate(table, squares(5), [AttributeRule("h"), DsmRule("dsm")], FLAT, context)
+    assert not_asked.reasons == []
+
+
+def test_an_answer_that_is_not_taken_leaves_no_remark_on_its_cover():
+    rasters = {"dem": Terraces((-9999.0,), covered=(0.3,)), "dsm": Terraces((3.9,), covered=(0.3,))}
+    context = replace(PLAIN, rasters=rasters)
+    found = evaluate(pa.table({"h": [10.0]}), squares(1), [DsmRule("dsm")], [GroundDem("dem"), *FLAT], context)
+    assert found.reasons == [(0, "ground_outside_raster"), (0, "height_invalid")]
 
 
 def test_ground_at_or_below_sea_level_is_ground():

@@ -95,6 +95,59 @@ def test_a_footprint_that_holds_no_cell_centre_takes_the_cells_it_touches(tmp_pa
     assert found.pixels.tolist() == [2]
 
 
+def test_the_share_of_a_footprint_that_has_data_is_told(tmp_path):
+    cells = np.full((20, 20), 5.0)
+    cells[10:15, 10:15] = -9999.0
+    mosaic = RasterMosaic.open([write(tmp_path / "a.tif", cells, nodata=-9999.0)])
+    inside, half_out, corner_out, over_the_hole, in_the_hole, far, small = (
+        (0, 0, 5, 5), (-4, 2, 4, 6), (18, 18, 22, 22), (8, 8, 18, 18), (11, 11, 14, 14), (50, 50, 60, 60),
+        (3.6, 4.6, 4.4, 4.9),
+    )  # fmt: skip
+    found = mosaic.zonal(boxes(inside, half_out, corner_out, over_the_hole, in_the_hole, far, small), CRS, ["lowest"])
+    assert found.covered.tolist() == [1.0, 0.5, 0.25, 0.75, 0.0, 0.0, 1.0]
+    assert np.isfinite(found.values[:, 0]).tolist() == [True, True, True, True, False, False, True]
+
+
+def test_the_share_is_that_of_the_cell_centres_one_by_one(tmp_path):
+    rng = np.random.default_rng(11)
+    cells = np.where(rng.random((60, 90)) < 0.2, np.nan, 3.0)
+    mosaic = RasterMosaic.open([write(tmp_path / "a.tif", cells, nodata=np.nan)])
+    place = rng.uniform((-8, -8, 1), (98, 68, 20), (80, 3))
+    shape = np.array([shapely.Point(X + x, Y - y).buffer(radius) for x, y, radius in place])
+    found = mosaic.zonal(shape, CRS, ["median"])
+    row, column = np.mgrid[-40:100, -40:130]
+    data = np.zeros(row.shape, bool)
+    data[40:100, 40:130] = np.isfinite(cells)
+    point = shapely.points(X + column.ravel() + 0.5, Y - row.ravel() - 0.5)
+    known = 0
+    for number, one in enumerate(shape):
+        inside = shapely.contains(one, point)
+        if np.isfinite(found.values[number, 0]) and inside.any():
+            assert found.covered[number] == pytest.approx(data.ravel()[inside].mean())
+            known += 1
+    assert known > 60
+
+
+def test_sheets_that_meet_under_a_footprint_cover_it_together(tmp_path):
+    whole = plane((40, 60))
+    left = write(tmp_path / "a.tif", whole[:, :30])
+    right = write(tmp_path / "b.tif", whole[:, 30:], west=X + 30)
+    coarse = write(tmp_path / "c.tif", np.full((20, 20), 1.0), west=X + 60, cell=2.0)
+    shape = boxes((20, 5, 40, 20), (50, 5, 70, 20), (90, 6, 110, 16), (25, 35, 35, 45))
+    found = RasterMosaic.open([left, right, coarse]).zonal(shape, CRS, ["lowest"])
+    assert found.covered.tolist() == [1.0, 1.0, 0.5, 0.5]
+    assert RasterMosaic.open([left, coarse]).zonal(shape, CRS, ["lowest"]).covered.tolist() == pytest.approx(
+        [0.5, 0.5, 0.5, 0.25], abs=0.04
+    )
+
+
+def test_the_share_of_a_vast_footprint_is_told_from_a_part_of_its_cells(tmp_path, monkeypatch):
+    mosaic = RasterMosaic.open([write(tmp_path / "a.tif", plane((200, 300)))])
+    monkeypatch.setattr(raster_module, "_CELLS_AT_ONCE", 500)
+    found = mosaic.zonal(boxes((100, 0, 500, 200), (10, 10, 290, 190)), CRS, ["median"])
+    assert found.covered.tolist() == [pytest.approx(0.5, abs=0.02), 1.0]
+
+
 def test_a_tower_on_its_podium_takes_no_cells_from_it(ramp):
     podium, tower = boxes((10, 10, 50, 50), (20, 20, 30, 30))
     alone = [ramp.zonal(np.array([one]), CRS, ["lowest", "median"]).values[0] for one in (podium, tower)]
