@@ -14,7 +14,7 @@ def hardware() -> dict[str, str]:
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = next((line.split(":", 1)[1].strip() for line in info.splitlines() if line.startswith("model name")), "?")
     memory = int(Path("/proc/meminfo").read_text(encoding="utf-8").split()[1]) / 1024**2
-    names = ("numpy", "numba", "shapely", "pyproj", "pyogrio", "pyarrow", "zstandard", "zlib-ng")
+    names = ("numpy", "numba", "shapely", "pyproj", "pyogrio", "pyarrow", "zstandard", "isal")
     return {
         "processor": model,
         "cores": str(len(os.sched_getaffinity(0))),

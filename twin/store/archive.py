@@ -6,7 +6,7 @@ import mmap
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import md5
 from pathlib import Path
@@ -15,11 +15,11 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 import zstandard
-from zlib_ng import zlib_ng
+from isal import isal_zlib
 
 from twin.errors import StoreError
 from twin.store.base import IDENTITY, Closing, Entry, digest, media_type, missing, quoted
-from twin.store.spool import Piece, Spool
+from twin.store.spool import PackWriter, Piece
 
 INDEX = "@3dtilesIndex1@"
 STORED, DEFLATED, ZSTANDARD = 0, 8, 93
@@ -126,12 +126,12 @@ class ArchiveStore(Closing):
             if member.method == STORED:
                 content = packed
             elif member.method == DEFLATED:
-                content = zlib_ng.decompress(packed, wbits=-15)
+                content = isal_zlib.decompress(packed, wbits=-15)
             elif member.method == ZSTANDARD:
                 content = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
             else:
                 raise self._damaged(f"{key} is packed by method {member.method}, which the format does not allow")
-        except (zlib_ng.error, zstandard.ZstdError) as error:  # type: ignore[misc]
+        except (isal_zlib.error, zstandard.ZstdError) as error:  # type: ignore[misc]
             raise self._damaged(f"{key}: {error}") from error
         if len(content) != member.size or zlib.crc32(content) != member.crc:
             raise self._damaged(f"{key} does not match its checksum")
@@ -190,60 +190,37 @@ def _etag_in(extra: bytes) -> str | None:
     return None
 
 
-class ArchiveWriter(Closing):
-    """Writes a `.3tz` beside the final one and renames it on `commit`: same content, same bytes.
+class ArchiveWriter(PackWriter):
+    """Writes a `.3tz`; see `PackWriter`.
 
     One form of each file is kept: the deflate stream of its gzip variant, else its zstd variant, else it is stored.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._spool = Spool(str(path.parent))
-
-    def put(self, key: str, content: bytes, variants: Mapping[str, bytes] = {}, etag: str | None = None) -> None:
-        """Adds content; see `base.StoreWriter`."""
-        if len(content) >= _LARGEST:
+    def _check(self, key: str, size: int) -> None:
+        if size >= _LARGEST:
             raise StoreError(f"{key!r} has 4 GiB or more", file=self.path, next_step="choose the sqlite store")
         if key.lower().endswith(".3tz"):
             raise StoreError(
                 f"{key!r} is an archive in an archive", file=self.path, next_step="put its content instead"
             )
-        self._spool.add(key, content, variants, etag)
 
-    def commit(self) -> None:
-        """Writes the file in the order of the keys.
-
-        Raises:
-            StoreError: If there is no `tileset.json` at the root, which the format asks for, or the disk is full.
-        """
-        pieces = list(self._spool.sorted())
+    def _check_all(self, pieces: list[Piece]) -> None:
         if not any(piece.entry.key == "tileset.json" for piece in pieces):
             raise StoreError(
                 "an archive needs tileset.json at its root", file=self.path, next_step="put it before commit"
             )
-        staged = self.path.with_name(self.path.name + ".writing")
-        try:
-            with staged.open("wb") as file:
-                _write(file, pieces, self._spool)
-        except OSError as error:
-            staged.unlink(missing_ok=True)
-            raise StoreError(
-                f"cannot be written ({error})", file=staged, next_step="free disk space, check rights"
-            ) from error
-        staged.replace(self.path)
 
-    def close(self) -> None:
-        """Throws away what was not committed."""
-        self._spool.close()
+    def _write(self, staged: Path, pieces: list[Piece]) -> None:
+        with staged.open("wb") as file:
+            _write(file, pieces)
 
 
-def _write(file: IO[bytes], pieces: list[Piece], spool: Spool) -> None:
+def _write(file: IO[bytes], pieces: list[Piece]) -> None:
     central: list[bytes] = []
     offsets: list[int] = []
     for piece in pieces:
-        content = spool.bytes_of(piece)
-        method, packed = _packed(piece, content, spool)
+        content = piece.read()
+        method, packed = _packed(piece, content)
         offsets.append(file.tell())
         central.append(_append(file, piece.entry.key, method, (packed, content), piece.entry.etag[1:-1]))
     index = index_records([piece.entry.key for piece in pieces], offsets)
@@ -251,13 +228,13 @@ def _write(file: IO[bytes], pieces: list[Piece], spool: Spool) -> None:
     _end(file, central)
 
 
-def _packed(piece: Piece, content: bytes, spool: Spool) -> tuple[int, bytes]:
-    if "gzip" in piece.places:
-        raw = _deflate_of(spool.bytes_of(piece, "gzip"))
+def _packed(piece: Piece, content: bytes) -> tuple[int, bytes]:
+    if "gzip" in piece.entry.encodings:
+        raw = _deflate_of(piece.read("gzip"))
         if len(raw) < len(content):
             return DEFLATED, raw
-    if "zstd" in piece.places:
-        return ZSTANDARD, spool.bytes_of(piece, "zstd")
+    if "zstd" in piece.entry.encodings:
+        return ZSTANDARD, piece.read("zstd")
     return STORED, content
 
 
@@ -265,8 +242,7 @@ def _deflate_of(gzipped: bytes) -> bytes:
     """The deflate stream inside a gzip member (RFC 1952); packed anew if its header holds optional fields."""
     if gzipped[3] == 0:
         return gzipped[10:-8]
-    stream: bytes = zlib_ng.compress(zlib_ng.decompress(gzipped, wbits=31), 6, wbits=-15)
-    return stream
+    return isal_zlib.compress(isal_zlib.decompress(gzipped, wbits=31), 1, wbits=-15)
 
 
 def index_records(keys: list[str], offsets: list[int]) -> bytes:

@@ -16,7 +16,7 @@ from typing import Protocol, Self, runtime_checkable
 
 import brotli
 import zstandard
-from zlib_ng import gzip_ng, zlib_ng
+from isal import isal_zlib
 
 from twin.errors import MisuseError, StoreError
 
@@ -46,7 +46,8 @@ _MEDIA_TYPES = {
     "3tz": "application/vnd.maxar.archive.3tz+zip",
     "3dtiles": "application/vnd.sqlite3",
 }
-_GZIP_LEVEL = 3
+_GZIP_LEVEL = 1  # of 0 to 3; those above make nothing smaller here
+_GZIP_FORM = 31  # a gzip member, not a zlib stream; its header holds no time
 _BROTLI_QUALITY = 5
 _ZSTD_LEVEL = 3
 _LONGEST_KEY = 1024
@@ -113,6 +114,14 @@ class StoreWriter(Protocol):
             etag: Its digest if already known (quoted or not); computed otherwise.
         """
 
+    def put_held(self, key: str, held: Held, etag: str) -> None:
+        """Adds content that is read only when it is written: it must lie where it is until after `commit`.
+
+        Args:
+            key, etag: As for `put`.
+            held: The content.
+        """
+
     def commit(self) -> None:
         """Writes everything and puts it under the final path. Durability is the matter of `release.publish`."""
 
@@ -124,6 +133,17 @@ class StoreWriter(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class Held(Protocol):
+    """Content that lies somewhere already and is read when a writer comes to it."""
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes by content coding, `identity` among them."""
+
+    def read(self, encoding: str) -> bytes:
+        """The bytes in a coding."""
 
 
 class Closing:
@@ -180,6 +200,19 @@ def layer_digest(entries: Iterable[Entry]) -> str:
     return sha256("".join(lines).encode()).hexdigest()
 
 
+def check_variants(encodings: Iterable[str]) -> None:
+    """Refuses content codings that no store holds, with `StoreError`."""
+    unknown = set(encodings) - set(ENCODINGS)
+    if unknown:
+        raise StoreError(f"unknown content codings {sorted(unknown)}", next_step=f"use {', '.join(ENCODINGS)}")
+
+
+def put_whole(writer: StoreWriter, key: str, held: Held, etag: str) -> None:
+    """Puts held content at once, for writers that gain nothing from waiting."""
+    variants = {encoding: held.read(encoding) for encoding in sorted(held.sizes) if encoding != IDENTITY}
+    writer.put(key, held.read(IDENTITY), variants, etag)
+
+
 def precompress(content: bytes, encodings: Iterable[str]) -> dict[str, bytes]:
     """Compresses content; a variant is kept only where it is smaller. Same content, same bytes: no clock inside.
 
@@ -198,8 +231,7 @@ def compress(content: bytes, encoding: str) -> bytes:
     """Content in one coding."""
     match encoding:
         case "gzip":
-            packed: bytes = gzip_ng.compress(content, _GZIP_LEVEL, mtime=0)  # type: ignore[no-untyped-call]
-            return packed
+            return isal_zlib.compress(content, _GZIP_LEVEL, wbits=_GZIP_FORM)
         case "br":
             return bytes(brotli.compress(content, quality=_BROTLI_QUALITY))
         case "zstd":
@@ -219,13 +251,12 @@ def decompress(packed: bytes, encoding: str) -> bytes:
             case "identity":
                 return packed
             case "gzip":
-                plain: bytes = gzip_ng.decompress(packed)  # type: ignore[no-untyped-call]
-                return plain
+                return isal_zlib.decompress(packed, wbits=_GZIP_FORM)
             case "br":
                 return bytes(brotli.decompress(packed))
             case "zstd":
                 return zstandard.ZstdDecompressor().decompressobj().decompress(packed)
-    except (zlib_ng.error, EOFError, OSError, brotli.error, zstandard.ZstdError) as error:  # type: ignore[misc]
+    except (isal_zlib.error, brotli.error, zstandard.ZstdError) as error:  # type: ignore[misc]
         raise StoreError(f"stored {encoding} bytes are damaged ({error})", next_step="build again") from error
     raise _unknown(encoding)
 

@@ -10,17 +10,19 @@ from pathlib import Path
 
 from twin.errors import StoreError
 from twin.store.base import (
-    ENCODINGS,
     IDENTITY,
     SUFFIX,
     Closing,
     Entry,
+    Held,
     check_key,
+    check_variants,
     digest,
     etag_of,
     key_problem,
     media_type,
     missing,
+    put_whole,
     quoted,
 )
 
@@ -118,9 +120,7 @@ class DirectoryWriter(Closing):
         """Adds content; see `base.StoreWriter`."""
         if check_key(key) in self._entries:
             raise StoreError(f"the key {key!r} is put twice", next_step="give every tile a key of its own")
-        unknown = set(variants) - set(ENCODINGS)
-        if unknown:
-            raise StoreError(f"unknown content codings {sorted(unknown)}", next_step=f"use {', '.join(ENCODINGS)}")
+        check_variants(variants)
         file = self._staged / key
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +132,10 @@ class DirectoryWriter(Closing):
                 f"cannot be written ({error})", file=file, next_step="free disk space, check rights"
             ) from error
         self._entries[key] = Entry(key, media_type(key), len(content), etag_of(content, etag), tuple(sorted(variants)))
+
+    def put_held(self, key: str, held: Held, etag: str) -> None:
+        """Adds held content; see `base.StoreWriter`."""
+        put_whole(self, key, held, etag)
 
     def commit(self) -> None:
         """Writes the list of entries and puts the directory in place, over an older one."""

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from twin.errors import StoreError
-from twin.store.base import ENCODINGS, IDENTITY, Closing, Entry, check_key, etag_of, media_type, missing
+from twin.store.base import (
+    IDENTITY,
+    Closing,
+    Entry,
+    Held,
+    check_key,
+    check_variants,
+    etag_of,
+    media_type,
+    missing,
+    put_whole,
+)
 
 
 class MemoryStore(Closing):
@@ -45,12 +56,14 @@ class MemoryWriter(Closing):
         """Adds content; see `base.StoreWriter`."""
         if check_key(key) in self._entries:
             raise StoreError(f"the key {key!r} is put twice", next_step="give every tile a key of its own")
-        unknown = set(variants) - set(ENCODINGS)
-        if unknown:
-            raise StoreError(f"unknown content codings {sorted(unknown)}", next_step=f"use {', '.join(ENCODINGS)}")
+        check_variants(variants)
         self._entries[key] = Entry(key, media_type(key), len(content), etag_of(content, etag), tuple(sorted(variants)))
         self._content[key, IDENTITY] = bytes(content)
         self._content.update(((key, encoding), bytes(packed)) for encoding, packed in variants.items())
+
+    def put_held(self, key: str, held: Held, etag: str) -> None:
+        """Adds held content; see `base.StoreWriter`."""
+        put_whole(self, key, held, etag)
 
     def commit(self) -> None:
         """Makes the store."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from twin.errors import StoreError
 from twin.store.base import IDENTITY, Closing, Entry, decompress, digest, media_type, missing, quoted
-from twin.store.spool import Spool
+from twin.store.spool import PackWriter, Piece
 
 _SCHEMA = """
 CREATE TABLE media (key TEXT PRIMARY KEY, content BLOB);
@@ -131,53 +131,32 @@ def _damaged(path: Path, error: sqlite3.Error) -> StoreError:
     return StoreError(f"it is no sound SQLite file ({error})", file=path, next_step="build again or restore it")
 
 
-class SqliteWriter(Closing):
-    """Writes a `.3dtiles` file beside the final one and renames it on `commit`: same content, same bytes."""
+class SqliteWriter(PackWriter):
+    """Writes a `.3dtiles` file in one transaction; see `PackWriter`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._spool = Spool(str(path.parent))
+    _failures = (sqlite3.Error, OSError)
 
-    def put(self, key: str, content: bytes, variants: Mapping[str, bytes] = {}, etag: str | None = None) -> None:
-        """Adds content; see `base.StoreWriter`."""
-        self._spool.add(key, content, variants, etag)
-
-    def commit(self) -> None:
-        """Writes the file in one transaction, in the order of the keys."""
-        staged = self.path.with_name(self.path.name + ".writing")
+    def _write(self, staged: Path, pieces: list[Piece]) -> None:
         staged.unlink(missing_ok=True)
-        try:
-            _write(staged, self._spool)
-            _patch_version(staged)
-        except (sqlite3.Error, OSError) as error:
-            staged.unlink(missing_ok=True)
-            raise StoreError(
-                f"cannot be written ({error})", file=staged, next_step="free disk space, check rights"
-            ) from error
-        staged.replace(self.path)
-
-    def close(self) -> None:
-        """Throws away what was not committed."""
-        self._spool.close()
+        _write(staged, pieces)
+        _patch_version(staged)
 
 
-def _write(path: Path, spool: Spool) -> None:
+def _write(path: Path, pieces: list[Piece]) -> None:
     database = sqlite3.connect(path, isolation_level=None)
     try:
         # A killed writer leaves a staging file nobody reads, so neither journal nor sync is needed.
         database.executescript(
             f"PRAGMA page_size = {_PAGE_SIZE}; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
+            f"PRAGMA cache_size = 64;"
             f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = 1; BEGIN; {_SCHEMA}"
         )
-        for piece in spool.sorted():
-            database.execute("INSERT INTO media VALUES (?, ?)", (piece.entry.key, spool.bytes_of(piece)))
-        for piece in spool.sorted():
+        for piece in pieces:
             e = piece.entry
+            database.execute("INSERT INTO media VALUES (?, ?)", (e.key, piece.read()))
             database.execute("INSERT INTO entry VALUES (?, ?, ?, ?)", (e.key, e.media_type, e.size, e.etag))
             for encoding in e.encodings:
-                row = (e.key, encoding, spool.bytes_of(piece, encoding))
-                database.execute("INSERT INTO variant VALUES (?, ?, ?)", row)
+                database.execute("INSERT INTO variant VALUES (?, ?, ?)", (e.key, encoding, piece.read(encoding)))
         database.execute(_INDEX)
         database.execute("COMMIT")
     finally:

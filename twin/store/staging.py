@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from zlib_ng import zlib_ng
+from isal import isal_zlib
 
-from twin.store.base import IDENTITY, check_key
+from twin.store.base import IDENTITY, check_key, decompress
 
 FOLDER = ".staging"
-_MAGIC = b"twin-piece-1\n"
+_MAGIC = b"twin-piece-2\n"
 _NOTE = "note"
 _CHECKSUM = 4
+_SIZE = "size"
+_TELLS_ALL = "gzip"  # where this variant is there, the identity content is not stored beside it: it is the largest part
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +39,40 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class StagedPiece:
+    """A finished piece that stays in its file until its bytes are asked for; see `base.Held`.
+
+    Attributes:
+        path: The file.
+        size: Bytes of the identity content.
+        places: Offset and size of every part of it.
+    """
+
+    path: Path
+    size: int
+    places: Mapping[str, tuple[int, int]]
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes by content coding."""
+        return {name: size for name, (_, size) in self.places.items() if name != _NOTE} | {IDENTITY: self.size}
+
+    def read(self, encoding: str) -> bytes:
+        """The bytes in a coding."""
+        if encoding not in self.places:
+            return decompress(self.read(_TELLS_ALL), _TELLS_ALL)
+        offset, size = self.places[encoding]
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+
+@dataclass(frozen=True, slots=True)
 class Staging:
     """The staging directory of one build, `out/.staging/<build_key>/`.
 
     The build key names the input: work staged for other input is thrown away, for the same input it is taken up again.
-    Several processes may `put` at once. It can be pickled.
+    Several processes and threads may `put` at once. It can be pickled.
 
     Attributes:
         path: The directory.
@@ -80,10 +112,23 @@ class Staging:
             return None
         return _decode(data)
 
+    def held(self, key: str) -> StagedPiece | None:
+        """A finished piece without reading it, or None; that it is whole is for `get` to say."""
+        path = self._file(key)
+        try:
+            with path.open("rb") as file:
+                file.seek(len(_MAGIC) + _CHECKSUM)
+                head = file.readline()
+                start = file.tell()
+        except FileNotFoundError:
+            return None
+        size, places = _places(head, start)
+        return StagedPiece(path, size, places)
+
     def put(self, key: str, content: bytes, variants: Mapping[str, bytes] = {}, note: bytes = b"") -> None:
         """Records a finished piece; it is there whole or not at all."""
         file = self._file(key)
-        staged = file.with_name(f"{file.name}.{os.getpid()}")
+        staged = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}")
         staged.write_bytes(_encode(content, variants, note))
         staged.replace(file)
 
@@ -96,15 +141,26 @@ class Staging:
 
 
 def _encode(content: bytes, variants: Mapping[str, bytes], note: bytes) -> bytes:
-    parts = {IDENTITY: content, **{name: variants[name] for name in sorted(variants)}, _NOTE: note}
-    head = json.dumps({name: len(part) for name, part in parts.items()}).encode() + b"\n"
-    body = head + b"".join(parts.values())
+    plain = {} if _TELLS_ALL in variants else {IDENTITY: content}
+    parts = {**plain, **{name: variants[name] for name in sorted(variants)}, _NOTE: note}
+    sizes = {_SIZE: len(content), **{name: len(part) for name, part in parts.items()}}
+    body = json.dumps(sizes).encode() + b"\n" + b"".join(parts.values())
     return _MAGIC + _checksum(body) + body
+
+
+def _places(head: bytes, start: int) -> tuple[int, dict[str, tuple[int, int]]]:
+    """Size of the identity content; offset and size of every part by name."""
+    sizes: dict[str, int] = json.loads(head)
+    plain, places = sizes.pop(_SIZE), {}
+    for name, size in sizes.items():
+        places[name] = (start, size)
+        start += size
+    return plain, places
 
 
 def _checksum(body: bytes | memoryview) -> bytes:
     """Tells a torn file, which is what a kill or a full disk leaves; contents have their own digests."""
-    return int(zlib_ng.crc32(body)).to_bytes(_CHECKSUM, "little")
+    return int(isal_zlib.crc32(body)).to_bytes(_CHECKSUM, "little")
 
 
 def _decode(data: bytes) -> Finished | None:
@@ -113,10 +169,8 @@ def _decode(data: bytes) -> Finished | None:
     if not data.startswith(_MAGIC) or _checksum(body) != data[len(_MAGIC) : start]:
         return None
     head_end = data.index(b"\n", start) + 1
-    parts: dict[str, bytes] = {}
-    at = head_end
-    for name, size in json.loads(data[start:head_end]).items():
-        parts[name] = data[at : at + size]
-        at += size
-    content, note = parts.pop(IDENTITY), parts.pop(_NOTE)
+    _, places = _places(data[start:head_end], head_end)
+    parts = {name: data[at : at + size] for name, (at, size) in places.items()}
+    note = parts.pop(_NOTE)
+    content = parts.pop(IDENTITY) if IDENTITY in parts else decompress(parts[_TELLS_ALL], _TELLS_ALL)
     return Finished(content, parts, note)

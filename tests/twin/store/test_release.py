@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin.errors import StoreError
+from twin.store.base import ENCODINGS, compress
 from twin.store.open import open_writer
 from twin.store.release import (
     Release,
@@ -155,15 +156,21 @@ def test_the_release_id_depends_on_content_only() -> None:
 
 
 @settings(deadline=None, max_examples=20)
-@given(content=st.binary(), gzip=st.binary(), note=st.binary())
+@given(content=st.binary(), codings=st.sets(st.sampled_from(ENCODINGS)), note=st.binary())
 def test_a_finished_piece_comes_back(
-    content: bytes, gzip: bytes, note: bytes, tmp_path_factory: pytest.TempPathFactory
+    content: bytes, codings: set[str], note: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     out = tmp_path_factory.mktemp("out")
-    Staging.open(out, "b").put("t/a.glb", content, {"gzip": gzip}, note)
+    variants = {coding: compress(content, coding) for coding in codings}
+    Staging.open(out, "b").put("t/a.glb", content, variants, note)
     piece = Staging.open(out, "b").get("t/a.glb")
     assert piece is not None
-    assert (piece.content, piece.variants, piece.note) == (content, {"gzip": gzip}, note)
+    assert (piece.content, piece.variants, piece.note) == (content, variants, note)
+    held = Staging.open(out, "b").held("t/a.glb")
+    assert held is not None
+    whole = {"identity": content, **variants}
+    assert held.sizes == {coding: len(data) for coding, data in whole.items()}
+    assert {coding: held.read(coding) for coding in whole} == whole
 
 
 def test_staging_for_other_input_is_thrown_away(tmp_path: Path) -> None:
@@ -175,7 +182,7 @@ def test_staging_for_other_input_is_thrown_away(tmp_path: Path) -> None:
 
 def test_a_torn_or_altered_piece_counts_as_unfinished(tmp_path: Path) -> None:
     staging = Staging.open(tmp_path, "b")
-    staging.put("a.glb", b"content" * 10, {"gzip": b"z"}, b"note")
+    staging.put("a.glb", b"content" * 10, {"zstd": b"z"}, b"note")
     (file,) = (staging.path / "pieces").iterdir()
     whole = file.read_bytes()
     for damaged in [whole[:n] for n in range(len(whole))] + [whole[:-1] + b"?"]:
