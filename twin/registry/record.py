@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from twin.registry.matching import Anchors
 
@@ -82,31 +84,45 @@ def _write_entities(
     names, kinds = resolved.geids.to_pylist(), classes.to_pylist()
     alive = {kind: (kind, None) for kind in set(kinds)}
     changed = [row for row, name in enumerate(names) if before.get(name) != alive[kinds[row]]]
-    database.executemany(
-        "INSERT INTO entity VALUES (?, ?, ?, ?, ?, ?, NULL)"
+    _insert(
+        database,
+        "INSERT INTO entity SELECT {0}, ?, {1}, ?, {2}, ?, NULL FROM rows WHERE true"
         " ON CONFLICT (geid) DO UPDATE SET entity_class = excluded.entity_class, last_release = NULL",
-        _by_geid(resolved, classes, changed, number),
+        _sorted(pa.table({"geid": resolved.geids, "kind": classes, "key": resolved.keys}), changed),
+        (resolved.layer, resolved.source, number),
     )
     now = set(names)
     gone = sorted(geid for geid, (_, released) in before.items() if released is None and geid not in now)
     database.executemany("UPDATE entity SET last_release = ? WHERE geid = ?", [(last, geid) for geid in gone])
 
 
-def _by_geid(resolved: Resolved, classes: pa.StringArray, rows: list[int], number: int) -> Iterator[tuple[object, ...]]:
-    """Rows of `entity`, sorted by identifier: SQLite appends to the end of the tree instead of searching in it."""
-    table = pa.table({"geid": resolved.geids, "kind": classes, "key": resolved.keys}).take(pa.array(rows, pa.int64()))
-    geids, kinds, keys = (column.to_pylist() for column in table.sort_by("geid").columns)
-    layer, source = resolved.layer, resolved.source
-    return ((g, layer, kind, source, key, number) for g, kind, key in zip(geids, kinds, keys, strict=True))
+def _sorted(table: pa.Table, rows: Sequence[int] | NDArray[np.int64]) -> pa.Table:
+    """Some rows, sorted by the first column: SQLite appends to the end of the tree instead of searching in it."""
+    return table.take(pa.array(rows, pa.int64())).sort_by(table.column_names[0])
+
+
+def _insert(database: sqlite3.Connection, sql: str, table: pa.Table, values: tuple[object, ...]) -> None:
+    """Runs an insert with all rows of a table in one statement: SQLite takes them in without asking Python for each.
+
+    Args:
+        sql: `{0}`, `{1}`... stand for the columns, `rows` for the table.
+        table: What to insert; text.
+        values: Of the other parameters.
+    """
+    if not len(table):
+        return
+    columns = [f"json_extract(value, '$[{number}]')" for number in range(table.num_columns)]
+    rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    database.execute(
+        sql.format(*columns).replace("FROM rows", "FROM json_each(?)"), (*values, json.dumps(rows, ensure_ascii=False))
+    )
 
 
 def _write_keys(database: sqlite3.Connection, resolved: Resolved) -> None:
     minted = np.asarray(resolved.how.indices) == MINTED
     rows = np.flatnonzero(minted & resolved.keys.is_valid().to_numpy(zero_copy_only=False))
-    table = pa.table({"key": resolved.keys, "geid": resolved.geids}).take(pa.array(rows)).sort_by("key")
-    keys, names = (column.to_pylist() for column in table.columns)
-    sql = "INSERT OR IGNORE INTO source_key VALUES (?, ?, ?)"
-    database.executemany(sql, ((resolved.source, key, name) for key, name in zip(keys, names, strict=True)))
+    table = _sorted(pa.table({"key": resolved.keys, "geid": resolved.geids}), rows)
+    _insert(database, "INSERT OR IGNORE INTO source_key SELECT ?, {0}, {1} FROM rows", table, (resolved.source,))
 
 
 def write_aliases(database: sqlite3.Connection, scheme: str, pairs: Iterable[tuple[str, str]]) -> None:
