@@ -5,7 +5,6 @@ This is the one place outside `twin/sources/raster.py` that opens a raster: the 
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +15,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
+from twin.caught import caught_warnings
 from twin.errors import CrsError
 
 FloatArray = npt.NDArray[np.float64]
@@ -57,10 +57,8 @@ class GeoidGrid:
                 next_step="correct `geoid_grid`; the path counts from twin.toml",
             )
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", NotGeoreferencedWarning)
-                with rasterio.open(path) as raster:
-                    return cls._from_raster(path, raster)
+            with caught_warnings("error", NotGeoreferencedWarning), rasterio.open(path) as raster:
+                return cls._from_raster(path, raster)
         except (RasterioError, NotGeoreferencedWarning) as error:
             raise CrsError(
                 f"the geoid grid cannot be used: {error}", file=path, next_step="convert it to a GeoTIFF in EPSG:4326"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from pyproj.transformer import TransformerGroup
 
+from twin.caught import caught_warnings
 from twin.crs import datum_cn
 from twin.crs.definition import Crs
 from twin.errors import CrsError
@@ -284,8 +284,7 @@ def _transformers(a: pyproj.CRS, b: pyproj.CRS) -> list[Transformer]:
 
 def _group(a: pyproj.CRS, b: pyproj.CRS) -> TransformerGroup | None:
     try:
-        with warnings.catch_warnings():  # "best transformation is not available" is told by `datum_note`
-            warnings.simplefilter("ignore")
+        with caught_warnings("ignore"):  # "best transformation is not available" is told by `datum_note`
             return TransformerGroup(a, b, always_xy=True, allow_ballpark=False)
     except ProjError:
         return None

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import tempfile
-import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Final
 import pyogrio
 import pyogrio.errors
 
+from twin.caught import caught_warnings
 from twin.errors import MisuseError, SourceError
 from twin.sources.encoding import beside
 
@@ -173,10 +173,9 @@ def _with_index(path: str, _modified: int) -> str:
         if sidecar is not None:
             (folder / source.name).with_suffix(suffix).symlink_to(sidecar)
     name = str((folder / source.name).with_suffix(".shp"))
-    pyogrio.set_gdal_config_options({"SHAPE_RESTORE_SHX": "YES"})
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with caught_warnings("ignore"):
+            pyogrio.set_gdal_config_options({"SHAPE_RESTORE_SHX": "YES"})
             pyogrio.read_info(name, encoding="ISO-8859-1")
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise SourceError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import pyogrio.errors
 import pyogrio.raw
 from numpy.typing import NDArray
 
+from twin.caught import caught_warnings
 from twin.errors import MisuseError, SourceError
 from twin.sources.container import Located
 from twin.sources.encoding import EncodingGuess, decode_value
@@ -78,8 +78,7 @@ class Layer:
 @contextmanager
 def quiet(notes: list[str] | None = None) -> Iterator[None]:
     """Collects GDAL's warnings instead of printing them."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with caught_warnings("always") as caught:
         yield
     if notes is not None:
         notes.extend(dict.fromkeys(str(item.message) for item in caught))

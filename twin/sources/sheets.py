@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import rasterio
@@ -18,6 +17,7 @@ from rasterio._env import set_proj_data_search_path
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
+from twin.caught import caught_warnings
 from twin.crs.reference import parse_crs
 from twin.errors import CrsError, SourceError
 
@@ -164,8 +164,8 @@ def opened(path: Path) -> Iterator[Any]:
     Raises:
         SourceError: GDAL cannot open it, or fails while it is read.
     """
-    with catch_warnings(), rasterio.Env():
-        simplefilter("ignore", NotGeoreferencedWarning)  # said in our own words by read_header
+    # that a sheet is not georeferenced is said in our own words by read_header
+    with caught_warnings("ignore", NotGeoreferencedWarning), rasterio.Env():
         _use_own_proj()
         try:
             with rasterio.open(path) as data:
