@@ -60,8 +60,8 @@ class EncodeContext:
     known: frozenset[str] = frozenset()
 
     def fingerprint(self) -> bytes:
-        """All that the bytes of a tile depend on besides its rows."""
-        facts = [self.origin, self.bounds, self.schema.to_json(), self.attributes, repr(self.options)]
+        """All that the bytes of a tile and its variants depend on besides its rows."""
+        facts = [self.origin, self.bounds, self.schema.to_json(), self.attributes, repr(self.options), self.precompress]
         secret = blake2b(self.working_crs.encode(), digest_size=16).hexdigest()
         return json.dumps([secret, *facts], sort_keys=True, default=str).encode()
 

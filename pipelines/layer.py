@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,7 +148,8 @@ def _lonlat(crs: Crs, xy: F64) -> F64:
 
 def _lonlat_boxes(crs: Crs, boxes: F64) -> F64:
     """Longitude/latitude boxes that hold the four corners of boxes in the working CRS."""
-    corners = np.stack([_lonlat(crs, boxes[:, pair]) for pair in ([0, 1], [0, 3], [2, 1], [2, 3])])
+    with ThreadPoolExecutor(2) as pool:  # PROJ works without the interpreter's lock
+        corners = np.stack(list(pool.map(lambda pair: _lonlat(crs, boxes[:, pair]), ([0, 1], [0, 3], [2, 1], [2, 3]))))
     return np.hstack([corners.min(axis=0), corners.max(axis=0)])
 
 
@@ -285,8 +287,8 @@ def layer_report(layer: str, features: Resolved) -> LayerReport:
     reasons[joined] |= reasons[features.piece_of[joined]]
     outcome = outcome_of(reasons)
     # A feature that was exploded ends as well as its best polygon; its reasons are those of all of them.
-    _, feature = np.unique(np.column_stack([candidates.file, candidates.feature]), axis=0, return_inverse=True)
-    feature = feature.reshape(-1)
+    span = int(candidates.feature.max(initial=0)) + 1
+    _, feature = np.unique(candidates.file.astype(np.int64) * span + candidates.feature, return_inverse=True)
     count = int(feature.max(initial=-1)) + 1
     best = np.full(count, len(OUTCOMES), dtype=np.uint8)
     np.minimum.at(best, feature, outcome)

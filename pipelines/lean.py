@@ -1,9 +1,8 @@
 """What the fork server of a build imports and nothing else does: what workers share, without what they do not need."""
 
-import sys
+from pipelines.without import without_pandas
 
-# pyogrio imports geopandas, and with it pandas, for functions that nothing here calls.
-sys.modules.setdefault("geopandas", None)  # type: ignore[arg-type]
+without_pandas()
 
 from pipelines.warm import for_blocks  # noqa: E402
 

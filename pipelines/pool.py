@@ -1,4 +1,8 @@
-"""Worker processes for blocks and tiles (decision D7): a `concurrent.futures` executor, whatever stands behind it."""
+"""Workers for blocks and tiles (decision D7): a `concurrent.futures` executor, whatever stands behind it.
+
+Threads serve small builds and small machines: what takes long here (compiled loops, GDAL, GEOS, compression) runs
+without the interpreter's lock, and nothing has to be imported, copied or sent twice. Processes serve the rest.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ import multiprocessing
 import multiprocessing.context
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
@@ -22,6 +27,10 @@ Result = TypeVar("Result")
 
 #: What workers import once, in the fork server, before the first of them is made.
 _PRELOAD = ["pipelines.lean"]
+#: More workers than this get in one another's way in one process: about half of a task holds the interpreter's lock.
+MOST_THREADS = 2
+#: Features from which processes earn back the second they take to start.
+MANY_FEATURES = 250_000
 
 
 class _Here(Executor):
@@ -43,8 +52,8 @@ def worker_count(asked: int) -> int:
 
 
 def start_early(count: int) -> None:
-    """Starts the fork server now, so that it imports while this process does."""
-    if count > 1:
+    """Starts the fork server now if it may be needed, so that it imports while this process does."""
+    if count > MOST_THREADS:
         _context()
         forkserver.ensure_running()
 
@@ -56,8 +65,8 @@ def _context() -> multiprocessing.context.ForkServerContext:
 
 
 @contextmanager
-def workers(count: int) -> Iterator[Executor]:
-    """An executor of `count` processes; with 1, tasks run in this process.
+def workers(count: int, features: int) -> Iterator[Executor]:
+    """An executor with `count` workers for a build of so many features; with 1, tasks run in the calling thread.
 
     Processes come from a fork server: forking this process itself would copy the threads of GDAL, Arrow and lazrs in
     an unusable state.
@@ -65,11 +74,37 @@ def workers(count: int) -> Iterator[Executor]:
     if count <= 1:
         yield _Here()
         return
+    if count <= MOST_THREADS or features < MANY_FEATURES:
+        threads = ThreadPoolExecutor(count, thread_name_prefix="worker")
+        try:
+            yield threads
+        finally:
+            threads.shutdown(cancel_futures=True)
+        return
     executor = ProcessPoolExecutor(count, mp_context=_context(), initializer=_follow_the_parent)
+    with _nameless_main():
+        try:
+            yield executor
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _nameless_main() -> Iterator[None]:
+    """Hides where the main module came from, or every worker would run that script again before its first task.
+
+    No task is defined there. It would cost a quarter of a second a worker, and a caller's script without
+    `if __name__ == "__main__"` would start its own build once more in each of them.
+    """
+    main = sys.modules["__main__"]
+    hidden = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
+    for name in hidden:
+        setattr(main, name, None)
     try:
-        yield executor
+        yield
     finally:
-        executor.shutdown(cancel_futures=True)
+        for name, value in hidden.items():
+            setattr(main, name, value)
 
 
 def _follow_the_parent() -> None:

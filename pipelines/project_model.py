@@ -232,7 +232,12 @@ class Output(_Table):
     precompress: Annotated[tuple[Literal["gzip", "br", "zstd"], ...], Field(strict=False)] = Field(
         default=("gzip", "zstd"), description="Content encodings prepared at build time"
     )
-    workers: int = Field(default=0, ge=0, le=1024, description="Processes to build with; 0: one per core")
+    workers: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Workers to build with (threads or processes, as suits the build); 0: one per core",
+    )
 
 
 class ProjectFile(_Table):

@@ -28,7 +28,7 @@ from twin.entity.index import EntityIndex
 from twin.geometry.footprints import Footprints
 from twin.registry.sqlite import Registry
 from twin.report import LayerReport, Report
-from twin.store.base import IDENTITY, StoreWriter, entries_of, layer_digest, precompress, quoted
+from twin.store.base import StoreWriter, entries_of, layer_digest, precompress
 from twin.store.open import FILE_NAME, open_store, open_writer
 from twin.store.release import FORMAT, Staging, publish, release_id, release_json
 from twin.tiles import explicit, implicit
@@ -164,20 +164,9 @@ def _write_layer(project: Project, staging: Staging, layer: LayerRelease) -> dic
 def _put_tile(writer: StoreWriter, staging: Staging, layer: LayerRelease, key: str, name: str) -> int:
     """Writes a tile that was staged or is taken over; gives its size as sent over the network."""
     etag = layer.tiled.records[name].content
-    piece = staging.get(tile_piece(name))
-    content, variants = (piece.content, piece.variants) if piece is not None else _taken_over(layer, key, etag)
-    writer.put(key, content, variants, etag=etag)
-    return _smallest(content, variants)
-
-
-def _taken_over(layer: LayerRelease, key: str, etag: str) -> tuple[bytes, dict[str, bytes]]:
-    store = layer.taken.store
-    if store is None:
-        raise AssertionError(f"tile {key} is neither staged nor published")
-    old = layer.taken.keys[quoted(etag)]
-    entry = store.get(old)
-    codings = [coding for coding in (entry.encodings if entry else ()) if coding != IDENTITY]
-    return store.read(old), {coding: store.read(old, coding) for coding in codings}
+    held = staging.held(tile_piece(name)) or layer.taken.held(etag)
+    writer.put_held(key, held, etag)
+    return min(held.sizes.values())
 
 
 def _smallest(content: bytes, variants: Mapping[str, bytes]) -> int:

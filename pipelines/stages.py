@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from pipelines.plan import BlockTask, BuildPlan, make_plan
 from pipelines.pool import run_all, worker_count, workers
 from pipelines.progress import Progress, Stopwatch
 from pipelines.project import Project, output_path
+from pipelines.project_notes import project_notes
 from pipelines.publish import LayerRelease, index_columns, publish_release, remember
 from pipelines.resolve import Resolved, resolve
 from pipelines.rules import raster_notes, source_rules
@@ -42,10 +43,11 @@ def run_stages(project: Project, key: str, options: BuildOptions, progress: Prog
         plan = make_plan(project, key)
         staging = Staging.open(out, key)
     count = worker_count(options.workers or project.output.workers)
-    with workers(count) as pool:
+    with workers(count, plan.features) as pool:
         ingested = _ingest(plan, work, pool, progress, watch)
         if count > 1:
-            warmed = [pool.submit(for_tiles, number) for number in range(count)]
+            each = count if isinstance(pool, ProcessPoolExecutor) else 1  # threads share what one of them has loaded
+            warmed = [pool.submit(for_tiles, number) for number in range(each)]
             del warmed  # nobody waits for them: a worker that fails here will say so in its first tile
         with Registry.open(project.root / REGISTRY, project.project.authority) as registry:
             built = [
@@ -157,7 +159,7 @@ def _features(plan: BuildPlan, layer: str, read: _Read) -> Resolved:
 
 def _issues(plan: BuildPlan, read: _Read, built: list[LayerRelease]) -> tuple[Issue, ...]:
     """Findings that concern more than a feature: coordinates, rasters, oddities met while reading."""
-    issues: list[Issue] = []
+    issues: list[Issue] = [*project_notes(plan.project)]
     for number, file in enumerate(plan.files):
         source = plan.project.sources[file.source]
         notes = dict.fromkeys(file.opened.notes)

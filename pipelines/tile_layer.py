@@ -24,7 +24,7 @@ from twin.crs.reference import parse_crs
 from twin.errors import StoreError
 from twin.gltf.content import EncodeOptions
 from twin.metadata.schema import Schema
-from twin.store.base import TilesetStore, entries_of
+from twin.store.base import IDENTITY, TilesetStore, entries_of, quoted
 from twin.store.release import Release, Staging
 from twin.tiles import implicit
 from twin.tiles.types import Box, TileTree
@@ -77,6 +77,31 @@ class Taken:
     records: Mapping[str, TileRecord] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
     store: TilesetStore | None = None
+
+    def held(self, etag: str) -> TakenTile:
+        """The tile with this ETag."""
+        if self.store is None:
+            raise AssertionError(f"tile {etag} is neither staged nor published")
+        return TakenTile(self.store, self.keys[quoted(etag)])
+
+
+@dataclass(frozen=True, slots=True)
+class TakenTile:
+    """A tile in the store of the served release; see `twin.store.base.Held`."""
+
+    store: TilesetStore
+    key: str
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes by content coding."""
+        entry = self.store.get(self.key)
+        codings = (IDENTITY, *(entry.encodings if entry else ()))
+        return {coding: len(self.store.read(self.key, coding)) for coding in codings}
+
+    def read(self, encoding: str) -> bytes:
+        """The bytes in a coding."""
+        return self.store.read(self.key, encoding)
 
 
 def taken_from(served: Release | None, layer: str) -> Taken:
@@ -181,10 +206,11 @@ def build_tiles(plan: BuildPlan, entities: LayerEntities, planned: LayerPlan, to
     written = 0
     progress.stage("tiles", len(entities.drawn), "buildings")
     with watch.stage("encode"):
-        for task, tile in run_all(pool, partial(_encode, context), _tasks(entities, root, project), ahead=4):
-            inputs[tile.place] = tile.input
-            if tile.box is not None:
-                records[tile.input] = _stage(staging, tile, tile.box)
+        make = partial(_make, context, staging)
+        for task, (name, record) in run_all(pool, make, _tasks(entities, root, project), ahead=4):
+            inputs[task.place] = name
+            if record is not None:
+                records[name] = record
                 written += 1
             progress.advance(len(task.row))
     rows = {node_place(node): entities.drawn[node.rows] for node in root.walk() if len(node.rows)}
@@ -195,8 +221,10 @@ def build_tiles(plan: BuildPlan, entities: LayerEntities, planned: LayerPlan, to
     return TiledLayer(tree, schema, frame, used, inputs, rows, written)
 
 
-def _encode(context: EncodeContext, task: TileTask) -> EncodedTile:
-    return encode_tile(task, context)
+def _make(context: EncodeContext, staging: Staging, task: TileTask) -> tuple[str, TileRecord | None]:
+    """The digest of a tile's input, and its record if it was made; its bytes are staged, not sent back."""
+    tile = encode_tile(task, context)
+    return tile.input, None if tile.box is None else _stage(staging, tile, tile.box)
 
 
 def node_place(node: PlannedTile) -> Place:

@@ -18,12 +18,14 @@ import pyogrio
 import pytest
 import shapely
 
+from pipelines import pool
 from pipelines.project import load_project
 from pipelines.releases import validate_release
 from pipelines.run import build
 from tests.pipelines.district import ORIGIN, District, district, houses
 from twin.errors import BuildError, CrsError, MisuseError, StoreError
 from twin.report import Outcome
+from twin.store.base import entries_of
 from twin.store.release import current
 
 
@@ -82,6 +84,27 @@ def test_the_same_input_gives_the_same_bytes_elsewhere_and_in_any_order(tmp_path
     build(load_project(copied))
     again = District(copied, [], {})
     assert stored(again) == one
+
+
+def test_processes_and_threads_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, processes = district(tmp_path / "threads"), district(tmp_path / "processes")
+    threads.build(workers=2)
+    monkeypatch.setattr(pool, "MOST_THREADS", 1)
+    monkeypatch.setattr(pool, "MANY_FEATURES", 0)
+    processes.build(workers=2)
+    one, two = stored(threads), stored(processes)
+    assert {name for name in one.keys() | two.keys() if one.get(name) != two.get(name)} == {"release.json"}
+
+
+def test_tiles_are_made_again_where_only_their_variants_change(tmp_path: Path) -> None:
+    made = district(tmp_path, output='precompress = ["gzip"]\n')
+    made.build()
+    text = (tmp_path / "twin.toml").read_text(encoding="utf-8")
+    (tmp_path / "twin.toml").write_text(text.replace('["gzip"]', '["zstd"]'), encoding="utf-8")
+    made.build()
+    with made.release.store("buildings") as store:
+        tiles = [entry for entry in entries_of(store) if entry.key.endswith(".glb")]
+    assert tiles and all(entry.encodings == ("zstd",) for entry in tiles)
 
 
 def test_an_unchanged_project_is_not_built_again(tmp_path: Path) -> None:
@@ -254,6 +277,7 @@ def test_two_builds_of_one_project_do_not_meet(tmp_path: Path) -> None:
 
 _KILLED = """
 import sys
+from pipelines import pool
 from pipelines.project import load_project
 from pipelines.run import BuildOptions, build
 build(load_project(sys.argv[1]), BuildOptions(workers=int(sys.argv[2])))

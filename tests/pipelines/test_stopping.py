@@ -38,10 +38,16 @@ def members(session: int) -> list[str]:
     return found
 
 
+PROCESSES = "import pipelines.pool as pool; pool.MOST_THREADS = 1; pool.MANY_FEATURES = 0; "
+
+
+@pytest.mark.parametrize("workers", ["threads", "processes"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_build_leaves_no_process_behind(tmp_path: Path, how: signal.Signals) -> None:
+def test_a_stopped_build_leaves_no_process_behind(tmp_path: Path, how: signal.Signals, workers: str) -> None:
     district(tmp_path, count=3000).write()
     program = "import sys; from pipelines.cli import main; sys.argv = ['twin', *sys.argv[1:]]; main()"
+    if workers == "processes":
+        program = PROCESSES + program
     child = subprocess.Popen(
         [sys.executable, "-c", program, "build", "-C", str(tmp_path)],
         stdout=subprocess.DEVNULL,
@@ -49,7 +55,12 @@ def test_a_stopped_build_leaves_no_process_behind(tmp_path: Path, how: signal.Si
         text=True,
         start_new_session=True,
     )
-    until(lambda: len(members(child.pid)) >= 4 or child.poll() is not None, "the workers did not start")
+    enough = 4 if workers == "processes" else 1
+    staging = tmp_path / "out" / ".staging"
+    until(
+        lambda: (len(members(child.pid)) >= enough and staging.is_dir()) or child.poll() is not None,
+        "the workers did not start",
+    )
     assert child.poll() is None, "the build was over before it could be stopped"
     os.kill(child.pid, how)
     if how is signal.SIGINT:
