@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.columns import ATTRIBUTE
@@ -47,6 +46,7 @@ class EncodeContext:
         options: How content is written.
         precompress: Content codings prepared.
         known: Contents an earlier build has already made, by input digest.
+        fingerprint: All that the bytes of a tile and its variants depend on besides its rows.
     """
 
     segments: tuple[Path, ...]
@@ -58,9 +58,12 @@ class EncodeContext:
     options: EncodeOptions
     precompress: tuple[str, ...]
     known: frozenset[str] = frozenset()
+    fingerprint: bytes = field(init=False, default=b"", repr=False)
 
-    def fingerprint(self) -> bytes:
-        """All that the bytes of a tile and its variants depend on besides its rows."""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fingerprint", self._fingerprint())
+
+    def _fingerprint(self) -> bytes:
         facts = [self.origin, self.bounds, self.schema.to_json(), self.attributes, repr(self.options), self.precompress]
         secret = blake2b(self.working_crs.encode(), digest_size=16).hexdigest()
         return json.dumps([secret, *facts], sort_keys=True, default=str).encode()
@@ -167,25 +170,15 @@ def context_columns(context: EncodeContext) -> list[str]:
 
 
 def _input_digest(task: TileTask, xy: F64, ring: I64, rows: pa.Table, context: EncodeContext) -> str:
-    running = blake2b(context.fingerprint(), digest_size=16)
+    running = blake2b(context.fingerprint, digest_size=16)
     for array in (xy, ring, task.foot_m, task.eaves_m, task.solid):
         running.update(np.ascontiguousarray(array).data)
-    for column in rows.columns:
-        for part in _canonical(column.combine_chunks()):
-            running.update(part)
+    running.update(_plain(rows).serialize())
     return running.hexdigest()
 
 
-def _canonical(column: pa.Array) -> Iterator[bytes]:
-    """The values of a column as bytes that depend on nothing but the values."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    yield np.packbits(column.is_valid().to_numpy(zero_copy_only=False)).tobytes()
-    if pa.types.is_string(column.type):
-        filled = pc.fill_null(column, "")
-        yield np.asarray(pc.binary_length(filled)).tobytes()
-        yield "".join(filled.to_pylist()).encode()
-    elif pa.types.is_boolean(column.type):
-        yield np.packbits(pc.fill_null(column, False).to_numpy(zero_copy_only=False)).tobytes()
-    else:
-        yield pc.fill_null(column, 0).to_numpy(zero_copy_only=False).tobytes()
+def _plain(rows: pa.Table) -> pa.RecordBatch:
+    """The rows as one batch without dictionaries, whose bytes depend on nothing but the values."""
+    columns = [column.combine_chunks() for column in rows.columns]
+    values = [one.cast(one.type.value_type) if pa.types.is_dictionary(one.type) else one for one in columns]
+    return pa.RecordBatch.from_arrays(values, names=rows.column_names)

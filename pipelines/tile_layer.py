@@ -150,6 +150,9 @@ def content_key(place: Place, content: str, encoder: str) -> str:
     return implicit.content_key(*place) if encoder == "implicit" else f"c/{content}.glb"
 
 
+#: Level of detail of what is no solid and of what is one.
+_LODS = pa.array(["0", "1.2"])
+
 Tools = tuple[Executor, Staging, Taken, Progress, Stopwatch]
 
 
@@ -246,10 +249,10 @@ def _task(entities: LayerEntities, node: PlannedTile, sources: list[str]) -> Til
     columns = pa.table(
         {
             "geid": identity.geid.take(pick),
-            "source": pa.array([sources[number] for number in identity.source[rows]], pa.string()),
+            "source": pa.array(sources, pa.string()).take(pa.array(identity.source[rows])),
             "source_key": identity.source_key.take(pick),
             "entity_class": identity.entity_class.take(pick),
-            "lod": pa.array(np.where(solid, "1.2", "0"), pa.string()),
+            "lod": _LODS.take(pa.array(solid.astype(np.int8))),
         }
     )
     return TileTask(

@@ -83,7 +83,7 @@ def _is_blank(one: Property, column: pa.Array) -> bool:
     if one.array and one.count is None:
         return not pc.any(pc.greater(pc.list_value_length(column), 0)).as_py()
     if one.type == "STRING" and pa.types.is_string(column.type):
-        return not pc.any(pc.not_equal(column, "")).as_py()
+        return not pc.sum(pc.binary_length(column)).as_py()
     return one.no_data is not None and column.null_count == len(column)
 
 
@@ -156,6 +156,8 @@ def _enum_codes(one: Property, schema: Schema, column: pa.Array) -> NDArray[np.u
         return np.asarray(codes.to_numpy(zero_copy_only=False)).astype(np.uint16)
     text = _as_text(column)
     found = pc.index_in(text, value_set=pa.array(values.values, pa.string()))
+    if not found.null_count:
+        return np.asarray(found.to_numpy(zero_copy_only=False)).astype(np.uint16)
     blank = pc.equal(text, "")
     if pc.any(pc.and_(pc.is_null(found), pc.invert(blank))).as_py():
         stranger = pc.filter(text, pc.and_(pc.is_null(found), pc.invert(blank)))[0].as_py()

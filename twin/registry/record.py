@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from twin.registry.matching import Anchors
@@ -19,6 +19,8 @@ HOW = ("known", "matched", "minted")
 
 KNOWN, MATCHED, MINTED = range(3)
 _MOVED_M = 0.001  # an anchor is written anew when a footprint has moved by more
+_AT_ONCE = 65_536  # rows in one statement
+_ESCAPED = r'[\x00-\x1f"\\]'  # what JSON does not take as it is
 ANCHOR_COLUMNS = "x, y, area, west, south, east, north"
 
 
@@ -81,48 +83,78 @@ def _write_entities(
     sql = "SELECT geid, entity_class, last_release FROM entity WHERE layer = ? AND source = ?"
     rows = database.execute(sql, (resolved.layer, resolved.source)).fetchall()
     before = {geid: (kind, gone) for geid, kind, gone in rows}
-    names, kinds = resolved.geids.to_pylist(), classes.to_pylist()
-    alive = {kind: (kind, None) for kind in set(kinds)}
-    changed = [row for row, name in enumerate(names) if before.get(name) != alive[kinds[row]]]
+    changed = _changed(resolved, classes, before)
     _insert(
         database,
-        "INSERT INTO entity SELECT {0}, ?, {1}, ?, {2}, ?, NULL FROM rows WHERE true"
+        "INSERT INTO entity SELECT {0}, :layer, {1}, :source, {2}, :number, NULL FROM rows WHERE true"
         " ON CONFLICT (geid) DO UPDATE SET entity_class = excluded.entity_class, last_release = NULL",
         _sorted(pa.table({"geid": resolved.geids, "kind": classes, "key": resolved.keys}), changed),
-        (resolved.layer, resolved.source, number),
+        {"layer": resolved.layer, "source": resolved.source, "number": number},
     )
-    now = set(names)
+    now = set(resolved.geids.to_pylist()) if before else set()
     gone = sorted(geid for geid, (_, released) in before.items() if released is None and geid not in now)
     database.executemany("UPDATE entity SET last_release = ? WHERE geid = ?", [(last, geid) for geid in gone])
 
 
-def _sorted(table: pa.Table, rows: Sequence[int] | NDArray[np.int64]) -> pa.Table:
+def _changed(
+    resolved: Resolved, classes: pa.StringArray, before: dict[str, tuple[str, int | None]]
+) -> NDArray[np.int64]:
+    """Rows whose entity is new, was gone, or is of another class than before."""
+    if not before:
+        return np.arange(len(classes))
+    names, kinds = resolved.geids.to_pylist(), classes.to_pylist()
+    alive = {kind: (kind, None) for kind in set(kinds)}
+    return np.array([row for row, name in enumerate(names) if before.get(name) != alive[kinds[row]]], dtype=np.int64)
+
+
+def _sorted(table: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
     """Some rows, sorted by the first column: SQLite appends to the end of the tree instead of searching in it."""
     return table.take(pa.array(rows, pa.int64())).sort_by(table.column_names[0])
 
 
-def _insert(database: sqlite3.Connection, sql: str, table: pa.Table, values: tuple[object, ...]) -> None:
-    """Runs an insert with all rows of a table in one statement: SQLite takes them in without asking Python for each.
+def _insert(database: sqlite3.Connection, sql: str, table: pa.Table, values: Mapping[str, object]) -> None:
+    """Runs an insert with all rows of a table in few statements: SQLite takes them in without asking Python for each.
 
     Args:
-        sql: `{0}`, `{1}`... stand for the columns, `rows` for the table.
+        sql: `{0}`, `{1}`... stand for the columns, `FROM rows` for the table, `:name` for the values.
         table: What to insert; text.
         values: Of the other parameters.
     """
-    if not len(table):
+    columns = [column.combine_chunks() for column in table.columns]
+    if any(pc.any(pc.match_substring_regex(column, _ESCAPED)).as_py() for column in columns):
+        names = [f"c{number}" for number in range(len(columns))]
+        rows = zip(*(column.to_pylist() for column in columns), strict=True)
+        one = sql.format(*(f":{name}" for name in names)).replace("FROM rows", "")
+        database.executemany(one, ({**values, **dict(zip(names, row, strict=True))} for row in rows))
         return
-    columns = [f"json_extract(value, '$[{number}]')" for number in range(table.num_columns)]
-    rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    database.execute(
-        sql.format(*columns).replace("FROM rows", "FROM json_each(?)"), (*values, json.dumps(rows, ensure_ascii=False))
-    )
+    cells = [f"json_extract(value, '$[{number}]')" for number in range(len(columns))]
+    many = sql.format(*cells).replace("FROM rows", "FROM json_each(:rows)")
+    for at in range(0, len(table), _AT_ONCE):
+        database.execute(many, {**values, "rows": _json_rows([column.slice(at, _AT_ONCE) for column in columns])})
+
+
+def _json_rows(columns: list[pa.Array]) -> str:
+    """Rows of text as a JSON array of arrays, joined by Arrow: several times faster than Python, and without its lock.
+
+    Args:
+        columns: Text with nothing in it that JSON would write in another way.
+    """
+    cells = [pc.if_else(pc.is_null(one), "null", pc.binary_join_element_wise('"', one, '"', "")) for one in columns]
+    rows = pc.binary_join_element_wise("[", pc.binary_join_element_wise(*cells, ","), "]", "")
+    whole = pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
+    return "[" + str(pc.binary_join(whole, ",")[0].as_py()) + "]"
 
 
 def _write_keys(database: sqlite3.Connection, resolved: Resolved) -> None:
     minted = np.asarray(resolved.how.indices) == MINTED
     rows = np.flatnonzero(minted & resolved.keys.is_valid().to_numpy(zero_copy_only=False))
     table = _sorted(pa.table({"key": resolved.keys, "geid": resolved.geids}), rows)
-    _insert(database, "INSERT OR IGNORE INTO source_key SELECT ?, {0}, {1} FROM rows", table, (resolved.source,))
+    _insert(
+        database,
+        "INSERT OR IGNORE INTO source_key SELECT :source, {0}, {1} FROM rows",
+        table,
+        {"source": resolved.source},
+    )
 
 
 def write_aliases(database: sqlite3.Connection, scheme: str, pairs: Iterable[tuple[str, str]]) -> None:
