@@ -1,4 +1,4 @@
-"""What a history of entities is made of (editions, versions on two time axes, lineage) and what every backend answers."""
+"""What a history of entities is made of (editions, versions on two time axes, lineage), and what a backend answers."""
 
 from __future__ import annotations
 
