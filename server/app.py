@@ -25,8 +25,9 @@ from server.representation import send_redirect
 from server.retired import Registered
 from server.routers import archives, entities, health, landing
 from server.routers import releases as release_router
-from server.settings import Settings, private_crs, registry_path, release_directory
+from server.settings import Settings, private_crs, registry_location, registry_path, release_directory
 from server.tiles import Tiles
+from server.timeline import Timeline
 from server.viewer_files import Viewer
 from twin.errors import TwinError
 
@@ -55,10 +56,10 @@ class Application:
         self._viewer_prefix = f"{base}/viewer"
         self.tiles = Tiles(self.releases, self._tiles_prefix, settings.tile_cache_mib << 20, self.metrics)
         self.viewer = Viewer(settings.viewer, f"{self._viewer_prefix}/", self.metrics)
-        self.api = make_api(
-            Context(settings, self.releases, self.viewer.built, Registered(registry_path(settings.root))),
-            self._lifespan,
-        )
+        registered = Registered(registry_path(settings.root))
+        self.timeline = Timeline(registry_location(settings.root), authority_of(self.releases))
+        self.context = Context(settings, self.releases, self.viewer.built, registered, self.timeline)
+        self.api = make_api(self.context, self._lifespan)
         self._cors = Cors(settings.cors) if settings.cors else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,6 +126,7 @@ class Application:
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watch
+            self.timeline.close()
             self.releases.close()
 
     async def _watch(self) -> None:
@@ -150,6 +152,12 @@ class Application:
         self.metrics.reloads["switched"] += 1
         _log.info("release %s is served now", pair.current.id)
         return True
+
+
+def authority_of(releases: Releases) -> str:
+    """Whose identifiers are served: what the project says, else its administrative code."""
+    project = releases.pair.current.record.get("project", {})
+    return str(project.get("authority") or project.get("admin_code") or "")
 
 
 def as_get(scope: Scope, base: str) -> Scope:

@@ -15,6 +15,7 @@ from server.problem import ProblemError
 from server.releases import Releases
 from server.retired import NO_REGISTRY, Registered
 from server.settings import Settings
+from server.timeline import NO_TIMELINE, Timeline
 from twin.store.base import digest, quoted
 
 
@@ -27,12 +28,14 @@ class Context:
         releases: What is served.
         viewer: True if the viewer is part of this installation.
         registered: What the registry knows of entities that are no longer served.
+        timeline: What the history answers.
     """
 
     settings: Settings
     releases: Releases
     viewer: bool
     registered: Registered = NO_REGISTRY
+    timeline: Timeline = NO_TIMELINE
 
     def url(self, *segments: str) -> str:
         """A path-absolute address. Never built from the Host header, which a client can forge."""

@@ -1,8 +1,10 @@
-"""What the server was told: one frozen record, read once at start, never from the environment."""
+"""What the server was told: one frozen record, read once at start; from outside comes the database's address alone."""
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from twin.errors import MisuseError, ProjectError
 PROJECT_FILE = "twin.toml"
 POINTER_FILE = "current.json"
 REGISTRY_FILE = "registry.sqlite"
+DATABASE_VARIABLE = "TWIN_DATABASE_URL"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -132,6 +135,27 @@ def release_directory(root: Path) -> Path:
 def registry_path(root: Path) -> Path | None:
     """The registry of a project; None where `root` is a release directory, which has none."""
     return root / REGISTRY_FILE if (root / PROJECT_FILE).is_file() else None
+
+
+def registry_location(root: Path, environment: Mapping[str, str] | None = None) -> Path | str | None:
+    """Where the registry and the history lie: what `TWIN_DATABASE_URL` says, else the project file, else beside it.
+
+    Args:
+        root: What is served; beside a release directory `out` lies the project.
+        environment: Variables; those of the process if left out.
+
+    Returns:
+        A file or the address of a database; None where no project is at hand.
+    """
+    stated = (os.environ if environment is None else environment).get(DATABASE_VARIABLE)
+    if stated:
+        return stated
+    home = next((one for one in (root, root.resolve().parent) if (one / PROJECT_FILE).is_file()), None)
+    if home is None or (home != root and release_directory(home).resolve() != root.resolve()):
+        return None
+    section = (read_project_file(home) or {}).get("registry", {})
+    url = section.get("database_url") if isinstance(section, dict) else None
+    return url if isinstance(url, str) and url else home / REGISTRY_FILE
 
 
 def private_crs(root: Path) -> str | None:
