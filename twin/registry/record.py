@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -22,6 +22,11 @@ _MOVED_M = 0.001  # an anchor is written anew when a footprint has moved by more
 _AT_ONCE = 65_536  # rows in one statement
 _ESCAPED = r'[\x00-\x1f"\\]'  # what JSON does not take as it is
 ANCHOR_COLUMNS = "x, y, area, west, south, east, north"
+_PLACE = (
+    "INSERT INTO anchor VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (geid) DO UPDATE SET"
+    " x = excluded.x, y = excluded.y, area = excluded.area, west = excluded.west, south = excluded.south,"
+    " east = excluded.east, north = excluded.north"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +175,26 @@ def write_aliases(database: sqlite3.Connection, scheme: str, pairs: Iterable[tup
     database.executemany("INSERT INTO alias VALUES (?, ?, ?)", new)
 
 
+def bind(database: sqlite3.Connection, source: str, pairs: Iterable[tuple[str, str]]) -> None:
+    """Makes keys stand for identifiers, and the last key of each identifier its own; (key, geid) pairs."""
+    rows = sorted(pairs)
+    database.executemany(
+        "INSERT INTO source_key VALUES (?, ?, ?) ON CONFLICT (source, key) DO UPDATE SET geid = excluded.geid",
+        ((source, *row) for row in rows),
+    )
+    database.executemany("UPDATE entity SET key = ? WHERE geid = ? AND source = ?", ((*row, source) for row in rows))
+
+
+def move(database: sqlite3.Connection, layer: str, source: str, names: Sequence[str], anchors: Anchors) -> None:
+    """Writes where entities without key stand; those without a finite place are forgotten as anchors."""
+    places = anchors.matrix()
+    placed = np.isfinite(places).all(axis=1)
+    gone = ((names[row],) for row in np.flatnonzero(~placed).tolist())
+    database.executemany("DELETE FROM anchor WHERE geid = ?", gone)
+    rows = ((names[row], layer, source, "", *places[row].tolist()) for row in np.flatnonzero(placed).tolist())
+    database.executemany(_PLACE, rows)
+
+
 def _write_anchors(database: sqlite3.Connection, resolved: Resolved) -> None:
     blank = np.flatnonzero(resolved.keys.is_null().to_numpy(zero_copy_only=False))
     if not len(blank):
@@ -187,9 +212,4 @@ def _write_anchors(database: sqlite3.Connection, resolved: Resolved) -> None:
         (names[at], *where, minted.get(row, ""), *place)
         for at, row, place in zip(moved, blank[moved].tolist(), places[moved].tolist(), strict=True)
     )
-    database.executemany(
-        "INSERT INTO anchor VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (geid) DO UPDATE SET"
-        " x = excluded.x, y = excluded.y, area = excluded.area, west = excluded.west, south = excluded.south,"
-        " east = excluded.east, north = excluded.north",
-        rows,
-    )
+    database.executemany(_PLACE, rows)
