@@ -12,7 +12,7 @@ from pipelines.layer import LayerEntities
 from pipelines.project import Project
 from pipelines.segment import gather_columns
 from twin.entity.aliases import alias_lists, beidou_aliases
-from twin.registry.sqlite import Registry
+from twin.registry.identity import IdentityRegistry
 
 _LISTS = pa.list_(pa.string())
 
@@ -33,7 +33,7 @@ def stated_aliases(project: Project, entities: LayerEntities) -> pa.ListArray | 
     return pa.concat_arrays(chunks) if chunks else pa.array([], _LISTS)
 
 
-def remember_aliases(registry: Registry, project: Project, layers: Iterable[LayerEntities]) -> None:
+def remember_aliases(registry: IdentityRegistry, project: Project, layers: Iterable[LayerEntities]) -> None:
     """Notes the stated aliases of a build, so that they still lead to an entity when its sources no longer say so.
 
     BeiDou codes are left out: they follow from the place, and an old one says nothing that cannot be worked out.

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from pipelines.project import Project
 from pipelines.resolve import Resolved as ResolvedFeatures
-from twin.registry.sqlite import Anchors, Registry, Resolved
+from twin.registry.identity import IdentityRegistry
+from twin.registry.matching import Anchors
+from twin.registry.record import Resolved
 
 I64 = NDArray[np.int64]
 
@@ -42,7 +44,7 @@ class Identified:
     lineage: tuple[tuple[str, str, str], ...]
 
 
-def identify(registry: Registry, project: Project, layer: str, features: ResolvedFeatures) -> Identified:
+def identify(registry: IdentityRegistry, project: Project, layer: str, features: ResolvedFeatures) -> Identified:
     """Finds or mints the identifier of every entity; the registry is only read."""
     candidates = features.candidates
     keys = entity_keys(features)

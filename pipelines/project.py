@@ -115,6 +115,7 @@ def parse_project(text: str, file: Path) -> Project:
         sources=checked.sources,
         layers=checked.layers,
         output=checked.output,
+        registry=checked.registry,
         lines=examined.lines,
     )
 
@@ -369,12 +370,12 @@ def _near_file(folder: Path, name: str) -> str | None:
 def project_digest(project: Project) -> str:
     """A digest of what the file says: comments, whitespace, order of keys and defaults written out do not change it.
 
-    Left out: `output.workers` and `output.path`, which change no byte of a release.
+    Left out: `output.workers`, `output.path` and where the registry lies, which change no byte of a release.
 
     Returns:
         64 hex digits (sha256).
     """
-    content = project.model_dump(mode="json", by_alias=True, exclude={"root", "file", "lines"})
+    content = project.model_dump(mode="json", by_alias=True, exclude={"root", "file", "lines", "registry"})
     content["output"] = {key: value for key, value in content["output"].items() if key not in ("workers", "path")}
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

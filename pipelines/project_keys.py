@@ -13,7 +13,16 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from pipelines.project_model import GroundRule, HeightRule, Layer, Output, ProjectFile, ProjectTable, Source
+from pipelines.project_model import (
+    GroundRule,
+    HeightRule,
+    Layer,
+    Output,
+    ProjectFile,
+    ProjectTable,
+    RegistryTable,
+    Source,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +135,7 @@ KEYS: tuple[Key, ...] = (
     *_keys_of(Source, "source"),
     *_keys_of(Layer, "layers.NAME"),
     *_keys_of(Output, "output"),
+    *_keys_of(RegistryTable, "registry"),
 )
 
 
@@ -173,6 +183,7 @@ def _model_below(model: Any, step: str | int, value: object) -> Any:
         (ProjectFile, "project"): ProjectTable,
         (ProjectFile, "source"): Source,
         (ProjectFile, "output"): Output,
+        (ProjectFile, "registry"): RegistryTable,
         (ProjectFile, "layers"): Layer,
         (Source, "height"): _Rules(HEIGHT_MODELS),
         (Source, "ground"): _Rules(GROUND_MODELS),

@@ -240,6 +240,18 @@ class Output(_Table):
     )
 
 
+class RegistryTable(_Table):
+    """`[registry]`: where identities and history lie."""
+
+    database_url: str | None = Field(
+        default=None,
+        pattern=r"^postgres(ql)?://\S+$",
+        repr=False,
+        description="PostgreSQL database with PostGIS (`postgresql://…`) that holds identities and history; "
+        "`TWIN_DATABASE_URL` beats it; default: `registry.sqlite` beside this file",
+    )
+
+
 class ProjectFile(_Table):
     """The whole of `twin.toml`."""
 
@@ -247,6 +259,7 @@ class ProjectFile(_Table):
     sources: Annotated[tuple[Source, ...], Field(strict=False)] = Field(alias="source", description="The datasets")
     layers: dict[str, Layer] = Field(default_factory=dict, description="How each layer is built")
     output: Output = Field(default_factory=Output, description="Where and how releases are written")
+    registry: RegistryTable = Field(default_factory=RegistryTable, description="Where identities and history lie")
 
 
 class Project(_Table):
@@ -259,6 +272,7 @@ class Project(_Table):
         sources: `[[source]]`, in file order.
         layers: `[layers.NAME]`, one for every layer a source names.
         output: `[output]`.
+        registry: `[registry]`.
         lines: 1-based line by place in the file, for messages.
     """
 
@@ -268,4 +282,5 @@ class Project(_Table):
     sources: tuple[Source, ...]
     layers: dict[str, Layer]
     output: Output
+    registry: RegistryTable = Field(default_factory=RegistryTable, repr=False)
     lines: dict[Place, int] = Field(default_factory=dict, repr=False)

@@ -26,7 +26,7 @@ from pipelines.tile_layer import TILE_INPUTS, Taken, TiledLayer, tile_piece
 from twin.crs.reference import parse_crs
 from twin.entity.index import EntityIndex
 from twin.geometry.footprints import Footprints
-from twin.registry.sqlite import Registry
+from twin.registry.identity import IdentityRegistry
 from twin.report import LayerReport, Report
 from twin.store.base import StoreWriter, entries_of, layer_digest, precompress
 from twin.store.open import FILE_NAME, open_store, open_writer
@@ -85,7 +85,7 @@ class Published:
 
 
 def publish_release(
-    plan: BuildPlan, staging: Staging, layers: Sequence[LayerRelease], report: Report, registry: Registry
+    plan: BuildPlan, staging: Staging, layers: Sequence[LayerRelease], report: Report, registry: IdentityRegistry
 ) -> Published:
     """Writes stores, index and `release.json` into the staging area, keeps the identities, and serves the release.
 
@@ -123,7 +123,7 @@ def publish_release(
     return Published(release, sum(int(row["bytes"]) for row in rows.values()))
 
 
-def remember(registry: Registry, identity: Identified) -> None:
+def remember(registry: IdentityRegistry, identity: Identified) -> None:
     """Records the identities of a layer; `publish_release` commits them."""
     lineage = identity.lineage
     for resolved, classes in zip(identity.resolved, identity.classes, strict=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines.build_result import REGISTRY, WORK, BuildOptions, BuildResult, served_release
+from pipelines.build_result import WORK, BuildOptions, BuildResult, served_release
 from pipelines.candidates import collect
 from pipelines.identify import identify
 from pipelines.ingest import IngestContext, Ingested, ingest
@@ -20,6 +20,7 @@ from pipelines.pool import run_all, worker_count, workers
 from pipelines.progress import Progress, Stopwatch
 from pipelines.project import Project, output_path
 from pipelines.project_notes import project_notes
+from pipelines.project_registry import open_project_registry
 from pipelines.publish import LayerRelease, index_columns, publish_release, remember
 from pipelines.resolve import Resolved, resolve
 from pipelines.rules import raster_notes, source_rules
@@ -28,7 +29,7 @@ from pipelines.tile_layer import Taken, build_tiles, plan_tiles, taken_from
 from pipelines.warm import for_tiles
 from twin.crs.reference import check_plausible, parse_crs
 from twin.errors import BuildError
-from twin.registry.sqlite import Registry
+from twin.registry.identity import IdentityRegistry
 from twin.report import Issue, Report, Severity
 from twin.store.release import Staging
 
@@ -49,7 +50,7 @@ def run_stages(project: Project, key: str, options: BuildOptions, progress: Prog
             each = count if isinstance(pool, ProcessPoolExecutor) else 1  # threads share what one of them has loaded
             warmed = [pool.submit(for_tiles, number) for number in range(each)]
             del warmed  # nobody waits for them: a worker that fails here will say so in its first tile
-        with Registry.open(project.root / REGISTRY, project.project.authority) as registry:
+        with open_project_registry(project) as registry:
             built = [
                 _layer(plan, layer, ingested, registry, (pool, staging, out, options, progress, watch))
                 for layer in sorted(plan.attributes)
@@ -119,7 +120,7 @@ def _contexts(plan: BuildPlan, work: Path) -> dict[int, IngestContext]:
 _Tools = tuple[Executor, Staging, Path, BuildOptions, Progress, Stopwatch]
 
 
-def _layer(plan: BuildPlan, layer: str, read: _Read, registry: Registry, tools: _Tools) -> LayerRelease:
+def _layer(plan: BuildPlan, layer: str, read: _Read, registry: IdentityRegistry, tools: _Tools) -> LayerRelease:
     pool, staging, out, options, progress, watch = tools
     with watch.stage("resolve"):
         features = _features(plan, layer, read)

@@ -52,6 +52,6 @@ def test_each_fragment_fits_into_a_project(example: str) -> None:
     parts += [] if example.startswith("[[source]]") or example.startswith("[project]") else [BASE["source"]]
     parts += [example]
     parts += [BASE["source"]] if example.startswith("[project]") else []
-    after = "[layers" in example or "[output" in example
+    after = any(table in example for table in ("[layers", "[output", "[registry"))
     parts = [*parts[:-1], BASE["ground"], parts[-1]] if after else [*parts, BASE["ground"]]
     assert parse_project("\n".join(parts), Path("twin.toml"))

@@ -1,0 +1,39 @@
+"""Opening the registry of a district wherever it lies: a file, or a PostgreSQL database with PostGIS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twin.registry.identity import IdentityRegistry
+
+SCHEMES = ("postgresql://", "postgres://")
+"""How the address of a PostgreSQL database begins."""
+
+
+def is_database_url(where: Path | str) -> bool:
+    """True for the address of a PostgreSQL database, False for the path of a file."""
+    return isinstance(where, str) and where.startswith(SCHEMES)
+
+
+def open_registry(
+    where: Path | str, authority: str, read_only: bool = False, patience_s: float = 10.0
+) -> IdentityRegistry:
+    """Opens the identities of a district; missing ones are made unless `read_only`.
+
+    Args:
+        where: Path of an SQLite file, or `postgresql://...`.
+        authority: Who mints.
+        read_only: Never writes, and takes a missing registry as an error.
+        patience_s: How long to wait for another writer, seconds.
+
+    Raises:
+        MisuseError: The address cannot be one, or the extra `postgis` is not installed.
+        StoreError: It cannot be reached, is damaged, locked, of another version or authority, or cannot be written.
+    """
+    if is_database_url(where):
+        from twin.registry.postgres import PostgresRegistry
+
+        return PostgresRegistry.open(str(where), authority, read_only, patience_s)
+    from twin.registry.sqlite import Registry
+
+    return Registry.open(where, authority, read_only, patience_s)
