@@ -48,6 +48,7 @@ export const VALUES: Readonly<Record<string, Readonly<Record<string, Meaning>>>>
     height_invalid: { en: "height not usable; drawn flat", zh: "高度无效，按平面绘制" },
     ground_missing: { en: "no ground elevation", zh: "没有地面高程" },
     ground_outside_raster: { en: "outside the terrain model", zh: "超出高程模型范围" },
+    raster_partly_covers: { en: "partly without raster data; heights rest on the rest", zh: "部分范围没有栅格数据，高度取自其余部分" },
     min_height_invalid: { en: "lower height ignored", zh: "底面高度无效，已忽略" },
     attribute_unreadable: { en: "an attribute could not be decoded", zh: "有属性无法解码" },
     mesh_failed: { en: "no closed solid could be made", zh: "无法生成封闭体" },
