@@ -50,13 +50,14 @@ class Projection:
         degrees = self.forward(np.column_stack([np.asarray(x, float), np.asarray(y, float)]))
         return degrees[:, 0], degrees[:, 1]
 
-    def to_xy(self, lon: float, lat: float) -> tuple[float, float]:
-        """Degrees to working coordinates; not finite where the CRS cannot express the place."""
+    def to_xy(self, lon: Any, lat: Any) -> tuple[Any, Any]:
+        """Degrees to working coordinates, numbers or arrays; not finite where the CRS cannot express the place."""
+        degrees = np.column_stack([np.atleast_1d(lon), np.atleast_1d(lat)]).astype(np.float64)
         try:
-            x, y = self.inverse(np.array([[lon, lat]], dtype=np.float64))[0]
+            xy = self.inverse(degrees)
         except CrsError:
-            return np.nan, np.nan
-        return float(x), float(y)
+            xy = np.full(degrees.shape, np.nan)
+        return (xy[:, 0], xy[:, 1]) if np.ndim(lon) else (float(xy[0, 0]), float(xy[0, 1]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,14 +22,16 @@ from twin.entity import geid as geids
 from twin.entity.aliases import AliasTexts
 from twin.entity.index_schema import ATTRIBUTE, GEOMETRY, INDEX_FIELDS, index_schema, sorted_table
 from twin.entity.level_grid import LevelGrid
+from twin.entity.positions import Hits, Outlines
+from twin.entity.positions import find as find_positions
 from twin.entity.rows import exterior_bounds, geojson_geometry, json_value, polygons
 from twin.entity.sorted_text import SortedText, fold
 from twin.errors import MisuseError, StoreError
 
 __all__ = ["INDEX_FIELDS", "EntityIndex", "ToLonLat", "ToXY", "index_schema"]
 
-ToXY = Callable[[float, float], tuple[float, float]]
-"""Longitude and latitude in degrees to x, y in the working CRS."""
+ToXY = Callable[[Any, Any], tuple[Any, Any]]
+"""Longitude and latitude in degrees to x, y in the working CRS: two numbers to two numbers, for `at_many` arrays."""
 
 ToLonLat = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
 """x, y arrays in the working CRS to longitude and latitude in degrees."""
@@ -198,7 +200,48 @@ class EntityIndex:
         order = np.lexsort((rows, area, distance))
         return [int(rows[i]) for i in order if distance[i] <= tolerance_m]
 
-    def _reaches(self, rows: NDArray[np.int64], h: float, slack: float) -> NDArray[np.bool_]:
+    def at_many(
+        self,
+        lon: NDArray[np.float64],
+        lat: NDArray[np.float64],
+        h: NDArray[np.float64] | None = None,
+        tolerance_m: float = 0.0,
+    ) -> Hits:
+        """Rows at many places in degrees; see `at_many_xy`. `to_xy` is called once, with arrays.
+
+        Raises:
+            MisuseError: If the index was opened without `to_xy`.
+        """
+        if self._to_xy is None:
+            raise MisuseError(
+                "the index was opened without `to_xy`", next_step="pass it to `open`, or use `at_many_xy`"
+            )
+        x, y = self._to_xy(np.asarray(lon, np.float64), np.asarray(lat, np.float64))
+        return self.at_many_xy(np.column_stack([x, y]), h, tolerance_m)
+
+    def at_many_xy(
+        self, xy: NDArray[np.float64], h: NDArray[np.float64] | None = None, tolerance_m: float = 0.0
+    ) -> Hits:
+        """Rows at many places: for each of them what `at_xy` gives, found together.
+
+        Args:
+            xy: (n, 2) working CRS, metres.
+            h: (n,) ellipsoidal heights in metres; NaN where the height does not matter.
+            tolerance_m: How far outside a footprint still counts.
+        """
+
+        def keep(query: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+            if h is None:
+                return np.ones(len(rows), dtype=np.bool_)
+            return self._reaches(rows, np.asarray(h, np.float64)[query], tolerance_m + VERTICAL_SLACK_M)
+
+        return find_positions(self._outlines(), self._grid(), np.asarray(xy, np.float64), tolerance_m, keep)
+
+    def _outlines(self) -> Outlines:
+        made: Outlines = self._made("outlines", lambda: Outlines.of(self.table[GEOMETRY]))
+        return made
+
+    def _reaches(self, rows: NDArray[np.int64], h: float | NDArray[np.float64], slack: float) -> NDArray[np.bool_]:
         base, top = self._vertical()
         low, high = base[rows], top[rows]
         return ~((h < low - slack) | (h > high + slack))  # unknown heights rule nothing out

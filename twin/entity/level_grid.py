@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,38 @@ class LevelGrid:
         inside = (west - tolerance <= x) & (x <= east + tolerance) & (south - tolerance <= y) & (y <= north + tolerance)
         return np.sort(rows[inside])
 
+    def near_many(
+        self, x: NDArray[np.float64], y: NDArray[np.float64], tolerance: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(point, row) pairs of `near` for many points, finite ones, in no particular order."""
+        found = [pair for level in self.levels for pair in self._pairs(level, x, y, tolerance)]
+        point = np.concatenate([one for one, _ in found]) if found else np.empty(0, dtype=np.int64)
+        rows = np.concatenate([one for _, one in found]) if found else np.empty(0, dtype=np.int64)
+        west, south, east, north = self.bounds[rows].T
+        px, py = x[point], y[point]
+        inside = (west - tolerance <= px) & (px <= east + tolerance)
+        inside &= (south - tolerance <= py) & (py <= north + tolerance)
+        return point[inside], rows[inside]
+
+    def _pairs(
+        self, level: int, x: NDArray[np.float64], y: NDArray[np.float64], tolerance: float
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Pairs of one level, a line of cells at a time."""
+        size = _FINEST_M * 2.0**level
+        reach = tolerance + size / 2
+        first, last = (_cell(x, -reach, size), _cell(x, reach, size))
+        low, high = (_cell(y, -reach, size), _cell(y, reach, size))
+        begin, end = np.searchsorted(self.codes, [level << (2 * _BITS), (level + 1) << (2 * _BITS)])
+        codes, rows = self.codes[begin:end], self.rows[begin:end]
+        for step in range(int((high - low).max(initial=-1)) + 1):
+            line = low + step
+            start = np.searchsorted(codes, _code(np.int64(level), line, first), side="left")
+            past = np.searchsorted(codes, _code(np.int64(level), line, last), side="right")
+            counts = np.where(line <= high, np.maximum(past - start, 0), 0)
+            point = np.repeat(np.arange(len(x), dtype=np.int64), counts)
+            at = np.arange(len(point), dtype=np.int64) - (np.cumsum(counts) - counts - start)[point]
+            yield point, rows[at]
+
     def _in_level(self, level: int, x: float, y: float, tolerance: float) -> NDArray[np.int64]:
         size = _FINEST_M * 2.0**level
         reach = tolerance + size / 2  # centres of boxes that may touch lie within
@@ -65,6 +98,12 @@ class LevelGrid:
         end = np.searchsorted(self.codes, _code(np.int64(level), lines, np.int64(last)), side="right")
         pieces = [self.rows[a:b] for a, b in zip(start.tolist(), end.tolist(), strict=True) if a < b]
         return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
+
+
+def _cell(place: NDArray[np.float64], shift: float, size: float) -> NDArray[np.int64]:
+    """Number of the cell a shifted place lies in; places off any map are kept where numbers still fit."""
+    half = 1 << (_BITS - 1)
+    return np.clip(np.floor((place + shift) / size), -half, half - 1).astype(np.int64)
 
 
 def _code(
