@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ HOW = ("known", "matched", "minted")
 """How an identifier was found: by its source key, by its geometry, or it is new."""
 
 KNOWN, MATCHED, MINTED = range(3)
-_MOVED_M = 0.001  # an anchor is written anew when a footprint has moved by more
+MOVED_M = 0.001  # an anchor is written anew when a footprint has moved by more
 _AT_ONCE = 65_536  # rows in one statement
 _ESCAPED = r'[\x00-\x1f"\\]'  # what JSON does not take as it is
 ANCHOR_COLUMNS = "x, y, area, west, south, east, north"
@@ -51,6 +52,18 @@ class Resolved:
     mint_keys: dict[int, str]
 
 
+def kinds_of(resolved: Resolved, classes: pa.Array | pa.ChunkedArray | None) -> pa.StringArray:
+    """Entity classes as one array of text, null where none are given."""
+    kinds = pa.nulls(len(resolved.geids), pa.string()) if classes is None else classes.cast(pa.string())
+    return pa.concat_arrays(kinds.chunks or [pa.nulls(0, pa.string())]) if isinstance(kinds, pa.ChunkedArray) else kinds
+
+
+def stamp_of(time: datetime.datetime | None) -> str:
+    """A moment (None: now) as it is stored: UTC, ISO 8601, whole seconds."""
+    moment = (time or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 def write(
     database: sqlite3.Connection,
     resolved: Resolved,
@@ -59,7 +72,7 @@ def write(
 ) -> str:
     """Writes what has changed since the source was last recorded; gives the digest for `seen`."""
     lineage = sorted(lineage)
-    digest = _digest(resolved, classes, lineage)
+    digest = digest_of(resolved, classes, lineage)
     where = (resolved.layer, resolved.source)
     last = database.execute("SELECT release, digest FROM seen WHERE layer = ? AND source = ?", where).fetchone()
     if last is not None and last[1] == digest:
@@ -72,13 +85,13 @@ def write(
     return digest
 
 
-def _digest(resolved: Resolved, classes: pa.StringArray, lineage: list[tuple[str, str, str]]) -> str:
-    """Stands for everything that is recorded, in this order of the rows."""
+def digest_of(resolved: Resolved, classes: pa.StringArray, lineage: list[tuple[str, str, str]]) -> str:
+    """Stands for everything that is recorded of a source, in this order of the rows; `lineage` is sorted."""
     state = sha256(repr(lineage).encode())
     batch = pa.RecordBatch.from_arrays([resolved.geids, resolved.keys, classes], names=["geid", "key", "class"])
     state.update(batch.serialize())
     blank = np.flatnonzero(resolved.keys.is_null().to_numpy(zero_copy_only=False))
-    state.update(np.round(resolved.anchors.take(blank).matrix() / _MOVED_M).astype(np.int64).tobytes())
+    state.update(np.round(resolved.anchors.take(blank).matrix() / MOVED_M).astype(np.int64).tobytes())
     return state.hexdigest()
 
 
@@ -176,23 +189,28 @@ def write_aliases(database: sqlite3.Connection, scheme: str, pairs: Iterable[tup
 
 
 def bind(database: sqlite3.Connection, source: str, pairs: Iterable[tuple[str, str]]) -> None:
-    """Makes keys stand for identifiers, and the last key of each identifier its own; (key, geid) pairs."""
+    """Makes keys stand for identifiers, which are alive from then on, and the last key of each its own."""
     rows = sorted(pairs)
     database.executemany(
         "INSERT INTO source_key VALUES (?, ?, ?) ON CONFLICT (source, key) DO UPDATE SET geid = excluded.geid",
         ((source, *row) for row in rows),
     )
-    database.executemany("UPDATE entity SET key = ? WHERE geid = ? AND source = ?", ((*row, source) for row in rows))
+    database.executemany(
+        "UPDATE entity SET key = ?, last_release = NULL WHERE geid = ? AND source = ?", ((*row, source) for row in rows)
+    )
+    database.execute("UPDATE seen SET digest = '' WHERE source = ?", (source,))  # the next record looks at every entity
 
 
 def move(database: sqlite3.Connection, layer: str, source: str, names: Sequence[str], anchors: Anchors) -> None:
-    """Writes where entities without key stand; those without a finite place are forgotten as anchors."""
+    """Writes where entities without key stand, which are alive then; those without a finite place are forgotten."""
     places = anchors.matrix()
     placed = np.isfinite(places).all(axis=1)
     gone = ((names[row],) for row in np.flatnonzero(~placed).tolist())
     database.executemany("DELETE FROM anchor WHERE geid = ?", gone)
-    rows = ((names[row], layer, source, "", *places[row].tolist()) for row in np.flatnonzero(placed).tolist())
+    rows = [(names[row], layer, source, "", *places[row].tolist()) for row in np.flatnonzero(placed).tolist()]
     database.executemany(_PLACE, rows)
+    database.executemany("UPDATE entity SET last_release = NULL WHERE geid = ?", ((row[0],) for row in rows))
+    database.execute("UPDATE seen SET digest = '' WHERE layer = ? AND source = ?", (layer, source))
 
 
 def _write_anchors(database: sqlite3.Connection, resolved: Resolved) -> None:
@@ -205,7 +223,7 @@ def _write_anchors(database: sqlite3.Connection, resolved: Resolved) -> None:
     before = {row[0]: row[1:] for row in database.execute(sql, (resolved.layer, resolved.source))}
     nowhere = (np.inf,) * 7
     old = np.array([before.get(name, nowhere) for name in names], dtype=np.float64)
-    moved = np.flatnonzero(~(np.abs(old - places) <= _MOVED_M).all(axis=1)).tolist()
+    moved = np.flatnonzero(~(np.abs(old - places) <= MOVED_M).all(axis=1)).tolist()
     moved.sort(key=names.__getitem__)
     where, minted = (resolved.layer, resolved.source), resolved.mint_keys
     rows = (
