@@ -1,18 +1,62 @@
-"""Opening the registry of a district wherever it lies: a file, or a PostgreSQL database with PostGIS."""
+"""Opens what a district remembers, in whichever database it lies."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from twin.registry.identity import IdentityRegistry
+from twin.errors import MisuseError
+
+if TYPE_CHECKING:
+    from twin.registry.identity import IdentityRegistry
+    from twin.registry.history_store import SqlHistory
 
 SCHEMES = ("postgresql://", "postgres://")
 """How the address of a PostgreSQL database begins."""
 
 
 def is_database_url(where: Path | str) -> bool:
-    """True for the address of a PostgreSQL database, False for the path of a file."""
-    return isinstance(where, str) and where.startswith(SCHEMES)
+    """True if a place is a PostgreSQL database, not a file.
+
+    Raises:
+        MisuseError: It is a URL of something else.
+    """
+    text = str(where)
+    if isinstance(where, str) and text.startswith(SCHEMES):
+        return True
+    if isinstance(where, str) and "://" in text:
+        scheme = text.split("://", 1)[0]
+        raise MisuseError(f"there is no registry of the kind {scheme!r}", next_step="name a file, or postgresql://…")
+    return False
+
+
+def open_history(where: Path | str, authority: str, read_only: bool = False, patience_s: float = 10.0) -> SqlHistory:
+    """Opens the history of a district, beside its identity registry; makes it where it is missing.
+
+    Args:
+        where: The file of the registry, or `postgresql://…`.
+        authority: Who mints the identifiers.
+        read_only: Writes nothing and makes nothing; a history that is not there yet answers as an empty one.
+        patience_s: How long a second writer waits before it refuses, seconds.
+
+    Raises:
+        StoreError: It is damaged, of another version or authority, or cannot be reached.
+        MisuseError: `where` is a URL of something else.
+    """
+    from twin.registry.history_dialect import Dialect
+    from twin.registry.history_store import SqlHistory
+
+    dialect: Dialect
+    if is_database_url(where):
+        from twin.registry.history_postgres import PostgresDialect
+
+        dialect = PostgresDialect(str(where), authority, read_only, patience_s)
+    else:
+        from twin.registry.history_sqlite import SqliteDialect
+
+        dialect = SqliteDialect(Path(where), authority, read_only, patience_s)
+    dialect.prepare()
+    return SqlHistory(dialect)
 
 
 def open_registry(
