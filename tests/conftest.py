@@ -11,6 +11,8 @@ from typing import NoReturn
 import pytest
 from hypothesis import settings
 
+from tests.postgis import postgis_cluster, postgis_url  # noqa: F401  fixtures for every test
+
 #: Programs that stand for a service, best first, and what to do where there is none.
 PROGRAMS = {
     "chromium": ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
@@ -20,7 +22,16 @@ PROGRAMS = {
 #: Variables that name a program instead of PATH.
 OVERRIDES = {"chromium": "TWIN_CHROMIUM"}
 #: What would change what is tested: GDAL's and PROJ's data of another installation, colours in captured output.
-UNWANTED = ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA", "GDAL_DRIVER_PATH", "FORCE_COLOR", "NO_COLOR", "PYTHONWARNINGS")
+UNWANTED = (
+    "PROJ_DATA",
+    "PROJ_LIB",
+    "GDAL_DATA",
+    "GDAL_DRIVER_PATH",
+    "FORCE_COLOR",
+    "NO_COLOR",
+    "PYTHONWARNINGS",
+    "TWIN_DATABASE_URL",
+)
 #: Debian keeps servers where only root looks.
 SERVER_FOLDERS = ("/usr/sbin", "/sbin")
 

@@ -51,7 +51,7 @@ class IdentityRegistry(Protocol):
     def roll_back(self) -> None:
         """Forgets what was recorded since the last commit."""
 
-    def known(self, names: Sequence[str]) -> set[str]:
+    def given(self, names: Sequence[str]) -> set[str]:
         """Those of some identifiers that were ever given to something."""
 
     def entity(self, geid: str) -> Known | None:

@@ -68,9 +68,7 @@ class Registry(Resolver):
         Raises:
             StoreError: If the registry cannot be written.
         """
-        kinds = pa.nulls(len(resolved.geids), pa.string()) if classes is None else classes.cast(pa.string())
-        if isinstance(kinds, pa.ChunkedArray):
-            kinds = pa.concat_arrays(kinds.chunks or [pa.nulls(0, pa.string())])
+        kinds = record.kinds_of(resolved, classes)
         with self._transaction():
             digest = record.write(self._database, resolved, kinds, lineage)
         self._recorded[resolved.layer, resolved.source] = digest
@@ -102,8 +100,7 @@ class Registry(Resolver):
         Raises:
             StoreError: If the registry cannot be written.
         """
-        moment = (time or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC)
-        stamp = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+        stamp = record.stamp_of(time)
         with self._transaction():
             sql = "INSERT INTO release (id, time) VALUES (?, ?) RETURNING number"
             (number,) = self._database.execute(sql, (release, stamp)).fetchone()
