@@ -116,6 +116,7 @@ def parse_project(text: str, file: Path) -> Project:
         layers=checked.layers,
         output=checked.output,
         registry=checked.registry,
+        change=checked.change,
         lines=examined.lines,
     )
 
@@ -375,7 +376,7 @@ def project_digest(project: Project) -> str:
     Returns:
         64 hex digits (sha256).
     """
-    content = project.model_dump(mode="json", by_alias=True, exclude={"root", "file", "lines", "registry"})
+    content = project.model_dump(mode="json", by_alias=True, exclude={"root", "file", "lines", "registry", "change"})
     content["output"] = {key: value for key, value in content["output"].items() if key not in ("workers", "path")}
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

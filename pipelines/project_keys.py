@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pipelines.project_model import (
+    ChangeTable,
     GroundRule,
     HeightRule,
     Layer,
@@ -136,6 +137,7 @@ KEYS: tuple[Key, ...] = (
     *_keys_of(Layer, "layers.NAME"),
     *_keys_of(Output, "output"),
     *_keys_of(RegistryTable, "registry"),
+    *_keys_of(ChangeTable, "change"),
 )
 
 
@@ -184,6 +186,7 @@ def _model_below(model: Any, step: str | int, value: object) -> Any:
         (ProjectFile, "source"): Source,
         (ProjectFile, "output"): Output,
         (ProjectFile, "registry"): RegistryTable,
+        (ProjectFile, "change"): ChangeTable,
         (ProjectFile, "layers"): Layer,
         (Source, "height"): _Rules(HEIGHT_MODELS),
         (Source, "ground"): _Rules(GROUND_MODELS),

@@ -252,6 +252,56 @@ class RegistryTable(_Table):
     )
 
 
+class ChangeTable(_Table):
+    """`[change]`: by which limits `twin update` tells what a new edition of a survey did to each building."""
+
+    trust_keys: bool = Field(
+        default=True, description="An id stands for the same building in both editions unless its geometry contradicts"
+    )
+    jitter_m: float = Field(
+        default=0.05, ge=0, le=10, description="How far a corner may stray, east and north each, without having moved, metres"
+    )
+    shift_m: float = Field(
+        default=1.5, ge=0, le=100, description="Farthest shift of an outline that is followed, metres"
+    )
+    search_m: float = Field(
+        default=15.0, ge=0, le=1000, description="How far around the same outline is looked for before a building counts as new or gone, metres"
+    )
+    neighbour_m: float = Field(
+        default=80.0, ge=0, le=10000, description="Neighbours whose common shift is taken for that of the place, metres"
+    )
+    overlap_same: float = Field(
+        default=0.5, ge=0, le=1, description="Least overlap (intersection over union) of one building with another outline"
+    )
+    overlap_sure: float = Field(
+        default=0.8, ge=0, le=1, description="From this overlap on it is the same building also without an id, if the height agrees"
+    )
+    overlap_touch: float = Field(
+        default=0.15, ge=0, le=1, description="Less overlap than this share of the smaller building is none"
+    )
+    inside: float = Field(
+        default=0.8, ge=0, le=1, description="Least share of a piece inside the whole, and of the whole its pieces fill, when split or merged"
+    )
+    dominant: float = Field(
+        default=0.88, ge=0, le=1, description="A piece with this share of the whole is the whole, with another outline"
+    )
+    walls_same: float = Field(
+        default=0.5, ge=0, le=1, description="Least share of walls that stand where they stood, of one and the same building"
+    )
+    wall_m: float = Field(
+        default=0.15, ge=0, le=10, description="How far a wall may stray from where it stood, beside `jitter_m`, metres"
+    )
+    height_tolerance_m: float = Field(
+        default=0.1, ge=0, le=100, description="Heights that differ by no more are equal, metres"
+    )
+    height_leap: float = Field(
+        default=1.3, ge=1, le=100, description="Ratio of heights from which on it may be another building"
+    )
+    doubt: float = Field(
+        default=0.06, ge=0, le=1, description="Width of the doubtful band on either side of the limits for shares"
+    )
+
+
 class ProjectFile(_Table):
     """The whole of `twin.toml`."""
 
@@ -260,6 +310,7 @@ class ProjectFile(_Table):
     layers: dict[str, Layer] = Field(default_factory=dict, description="How each layer is built")
     output: Output = Field(default_factory=Output, description="Where and how releases are written")
     registry: RegistryTable = Field(default_factory=RegistryTable, description="Where identities and history lie")
+    change: ChangeTable = Field(default_factory=ChangeTable, description="How editions of a survey are compared")
 
 
 class Project(_Table):
@@ -273,6 +324,7 @@ class Project(_Table):
         layers: `[layers.NAME]`, one for every layer a source names.
         output: `[output]`.
         registry: `[registry]`.
+        change: `[change]`.
         lines: 1-based line by place in the file, for messages.
     """
 
@@ -283,4 +335,5 @@ class Project(_Table):
     layers: dict[str, Layer]
     output: Output
     registry: RegistryTable = Field(default_factory=RegistryTable, repr=False)
+    change: ChangeTable = Field(default_factory=ChangeTable)
     lines: dict[Place, int] = Field(default_factory=dict, repr=False)

@@ -382,7 +382,8 @@ def test_every_key_has_a_sentence_and_a_type() -> None:
 
 def test_lengths_in_keys_state_their_unit() -> None:
     numbers = [key for key in KEYS if "number" in key.type and "whole" not in key.type]
-    named = re.compile(r"(_m|_m2|percentile|_change|by_class)$")
+    shares = r"change\.(overlap_\w+|inside|dominant|walls_same|height_leap|doubt)"
+    named = re.compile(rf"(_m|_m2|percentile|_change|by_class|{shares})$")
     assert [key.dotted for key in numbers if not named.search(key.dotted)] == []
 
 
