@@ -14,10 +14,12 @@ import shapely
 from numpy.typing import NDArray
 
 from pipelines.columns import conform, segment_table, source_aliases, text_column
+from pipelines.kept import KeptFile, same_rows, source_records, take_whole
 from pipelines.plan import BlockTask, SourceFile
 from pipelines.project import Layer, Source
 from pipelines.rules import SourceRules, height_context
-from pipelines.segment import bit, open_segment, write_segment
+from pipelines.segment import Origin, Segment, TakenRows, bit, gather, gather_columns, write_segment
+from pipelines.segment import read_facts as read_segment_facts
 from twin.crs.reference import Crs, check_plausible, horizontal, parse_crs
 from twin.errors import CrsError
 from twin.geometry.clean import Cleaned, CleanOptions, clean, clean_rings
@@ -52,6 +54,7 @@ class IngestContext:
         attributes: Attribute columns of the layer.
         working_crs: Definition of the working CRS.
         folder: Where segments go.
+        kept: What the last build has left of this file.
     """
 
     file: SourceFile
@@ -61,6 +64,7 @@ class IngestContext:
     attributes: pa.Schema
     working_crs: str
     folder: Path
+    kept: KeptFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class Ingested:
 
 
 def ingest(task: BlockTask, context: IngestContext) -> Ingested:
-    """Runs one task; a segment that is already there is not made again.
+    """Runs one task; a segment that is already there is not made again, and what has not changed is taken over.
 
     Raises:
         SourceError: The file cannot be read.
@@ -90,29 +94,37 @@ def ingest(task: BlockTask, context: IngestContext) -> Ingested:
     notes: dict[str, None] = {}
     for name, block in _blocks(task, context):
         path = context.folder / name
-        if block is None:
-            features += _features(path)
-        else:
-            remarks = _write(path, block, context)
-            features += len(block)
-            notes.update(dict.fromkeys((*block.notes, *remarks)))
+        if block is not None:
+            _write(path, block, context)
+        facts = read_segment_facts(path)
+        features += int(facts["features"])
+        notes.update(dict.fromkeys(facts["notes"]))
         segments.append(path)
     return Ingested(tuple(segments), features, tuple(notes))
 
 
 def _blocks(task: BlockTask, context: IngestContext) -> Iterator[tuple[str, SourceBlock | None]]:
     """Blocks with the names of their segments; None where the segment is finished."""
-    opened = context.file.opened
+    opened, kept = context.file.opened, context.kept
     if task.count is not None:
-        done = (context.folder / task.name).exists()
+        path = context.folder / task.name
+        done = path.exists() or (
+            kept is not None and kept.same and take_whole(kept, task.name[len(_own_name(task)) :], path)
+        )
         yield task.name, None if done else opened.read_block(task.start, task.count)
         return
+    if kept is not None and kept.same:
+        old = [one.name[len(kept.name) :] for one in kept.segments()]
+        if old and all(take_whole(kept, name, context.folder / (task.name + name)) for name in old):
+            yield from ((task.name + name, None) for name in old)
+            return
     for block in opened.blocks():
         yield f"{task.name}-{block.first_row:010d}", block
 
 
-def _features(path: Path) -> int:
-    return len(pc.unique(open_segment(path).table.column("row")))
+def _own_name(task: BlockTask) -> str:
+    """What the segments of the file of a task begin with."""
+    return f"{task.file:04d}"
 
 
 @lru_cache(maxsize=64)
@@ -120,12 +132,38 @@ def _crs(text: str) -> Crs:
     return parse_crs(text)
 
 
-def _write(path: Path, block: SourceBlock, context: IngestContext) -> tuple[str, ...]:
-    """Writes the segment of a block; gives remarks about where its coordinates lie."""
+def _write(path: Path, block: SourceBlock, context: IngestContext) -> None:
+    """Writes the segment of a block: taken over, or put together of old and new rows, or made from the ground up."""
     if path.exists():
-        return ()
+        return
+    place = path.name[_FILE_DIGITS:]
+    records = source_records(block)
+    if records is not None and take_whole(context.kept, place, path, records):
+        return
+    if not _patch(path, block, context, records):
+        made = _make(block, context)
+        write_segment(path, made.table, made.footprints, made.raw, Origin(_facts(block, made), records))
+
+
+#: Digits of the number of a file in the names of its segments.
+_FILE_DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a block became; `plain` where every feature is one row and was read straight from its record."""
+
+    table: pa.Table
+    footprints: Footprints
+    raw: pa.Table | None
+    notes: tuple[str, ...]
+    plain: bool
+
+
+def _make(block: SourceBlock, context: IngestContext) -> _Made:
     pieces = _pieces(block, context.source.multipart == "explode")
-    cleaned, notes = _cleaned(block, pieces, context)
+    rings = _plain_rings(block, pieces)
+    cleaned, notes = _cleaned(block, pieces, rings, context)
     attributes = block.attributes.take(pa.array(pieces.row)) if pieces.exploded else block.attributes
     found = _heights(attributes, block, pieces.row, cleaned.footprints, context)
     reasons = _reasons(block, pieces, cleaned, found)
@@ -135,8 +173,49 @@ def _write(path: Path, block: SourceBlock, context: IngestContext) -> tuple[str,
     kept = conform(attributes, context.attributes, len(pieces.geometry))
     table = segment_table(core, kept, context.attributes)
     raw = attributes if context.source.duplicates == "union" else None
-    write_segment(path, table, cleaned.footprints, raw)
-    return notes
+    return _Made(table, cleaned.footprints, raw, notes, rings is not None)
+
+
+def _facts(block: SourceBlock, made: _Made) -> dict[str, object]:
+    return {"features": len(block), "notes": [*block.notes, *made.notes], "plain": made.plain}
+
+
+def _patch(path: Path, block: SourceBlock, context: IngestContext, records: pa.Table | None) -> bool:
+    """Puts a segment together of rows the last build has made and of new ones; False where that cannot be done.
+
+    Only where each row stands for itself: plain polygons, no rasters, whose sheets are read by the block, and no raw
+    attributes for pieces to be joined.
+    """
+    if context.rules.needs_polygons or context.source.duplicates == "union":
+        return False
+    same = same_rows(context.kept, path.name[_FILE_DIGITS:], records)
+    rings = None if same is None or block.wkb is None else read_rings(block.wkb)
+    if same is None or rings is None or (shapely.get_num_geometries(block.geometry) > 1).any():
+        return False
+    fresh = same.row < 0
+    made = _make(_some_rows(block, np.flatnonzero(fresh)), context)
+    segments = [*same.segments, Segment(path, made.table, made.footprints)]
+    segment = np.where(fresh, len(same.segments), same.segment)
+    row = np.where(fresh, np.cumsum(fresh) - 1, same.row)
+    table = gather_columns(segments, segment, row, made.table.column_names)
+    numbers = pa.array(block.first_row + np.arange(len(block)), pa.int64())
+    table = table.set_column(table.schema.get_field_index("row"), "row", numbers)
+    taken = TakenRows(tuple(one.path.name for one in same.segments), same.segment, same.row)
+    facts = _facts(block, replace(made, notes=_plausible(_crs(context.file.crs), rings.xy, context)))
+    write_segment(path, table, gather(segments, segment, row), None, Origin(facts, records, taken))
+    return True
+
+
+def _some_rows(block: SourceBlock, rows: I64) -> SourceBlock:
+    """Some features of a block in which no record needed treatment."""
+    return SourceBlock(
+        block.first_row,
+        block.attributes.take(pa.array(rows)),
+        block.geometry[rows],
+        block.z_min[rows],
+        block.z_max[rows],
+        wkb=None if block.wkb is None else block.wkb.take(pa.array(rows)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +248,20 @@ def _pieces(block: SourceBlock, explode: bool) -> _Pieces:
     return _Pieces(geometry, row, part.astype(np.int32), True)
 
 
-def _cleaned(block: SourceBlock, pieces: _Pieces, context: IngestContext) -> tuple[Cleaned, tuple[str, ...]]:
+def _plain_rings(block: SourceBlock, pieces: _Pieces) -> Footprints | None:
+    """Rings of a block that are read straight from its records; None where shapely has to take over."""
+    return None if pieces.exploded or block.wkb is None or block.reasons else read_rings(block.wkb)
+
+
+def _cleaned(
+    block: SourceBlock, pieces: _Pieces, rings: Footprints | None, context: IngestContext
+) -> tuple[Cleaned, tuple[str, ...]]:
     """Footprints in the working CRS, and what is remarkable about where they lie.
 
     Raises:
         CrsError: The coordinates cannot be what the CRS says: swapped axes, degrees for metres, a wrong zone.
     """
     options = _block_options(context)
-    rings = None if pieces.exploded or block.wkb is None or block.reasons else read_rings(block.wkb)
     if rings is None:
         xy, notes = _reproject(shapely.get_coordinates(pieces.geometry), context)
         surfaces = np.asarray(shapely.set_coordinates(pieces.geometry.copy(), xy), dtype=object)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b, sha256
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from pipelines.project import (
 )
 
 #: Raised whenever the same input would give other bytes, so that no work of an older program is taken over.
-BUILD_FORMAT = 7
+BUILD_FORMAT = 8
 
 
 def input_paths(project: Project) -> list[Path]:
@@ -48,11 +49,24 @@ def _companions(path: Path) -> list[Path]:
 def build_key(project: Project) -> str:
     """Names the input of a build: project file, every input byte, and the program. Paths and clocks do not count."""
     lines = [f"format {BUILD_FORMAT}", f"program {twin.__version__}", f"project {project_digest(project)}"]
-    lines += [f"input {path.name} {_file_digest(path)}" for path in input_paths(project)]
+    lines += [f"input {path.name} {file_digest(path)}" for path in input_paths(project)]
     return sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _file_digest(path: Path) -> str:
+def file_stamp(path: Path) -> str:
+    """Names a file with all that belongs to it by its bytes."""
+    digests = [f"{one.name} {file_digest(one)}" for one in _companions(path)]
+    return sha256("\n".join(digests).encode()).hexdigest()[:32]
+
+
+def file_digest(path: Path) -> str:
+    """Digest of the bytes of a file; asked twice in a build, it is read once."""
+    facts = path.stat()
+    return _digest(path, (facts.st_size, facts.st_mtime_ns, facts.st_ino))
+
+
+@lru_cache(maxsize=4096)
+def _digest(path: Path, _state: tuple[int, int, int]) -> str:
     running = blake2b(digest_size=16)
     with path.open("rb") as file:
         while piece := file.read(1 << 22):

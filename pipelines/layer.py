@@ -224,8 +224,19 @@ def attribute_weight(entities: LayerEntities) -> float:
     rows = sum(one.table.num_rows for one in entities.segments)
     names = [name for name in entities.segments[0].table.column_names if name.startswith(ATTRIBUTE)]
     carried = (one.table.select([*names, "key", "name"]) for one in entities.segments)
-    size = _ATTRIBUTE_SHARE * sum(table.nbytes for table in carried) / max(rows, 1)
+    size = _ATTRIBUTE_SHARE * sum(map(_content_bytes, carried)) / max(rows, 1)
     return float(1.5 ** np.ceil(np.log(max(size, 1.0)) / np.log(1.5)))
+
+
+def _content_bytes(table: pa.Table) -> int:
+    """Bytes the values of a table take, whatever buffers they lie in: a patched segment counts as one made at once."""
+    return sum(_column_bytes(column) for column in table.columns)
+
+
+def _column_bytes(column: pa.ChunkedArray) -> int:
+    if pa.types.is_string(column.type):
+        return int(pc.sum(pc.binary_length(column)).as_py() or 0) + 4 * len(column)
+    return len(column) * int(column.type.bit_width) // 8
 
 
 def tile_schema(entities: LayerEntities, attributes: pa.Schema, sources: list[str]) -> tuple[Schema, tuple[str, ...]]:

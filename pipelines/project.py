@@ -73,6 +73,8 @@ FILE_NAME = "twin.toml"
 
 _WILD = re.compile(r"[*?\[]")
 _MAX_BYTES = 10_000_000
+#: Keys of `[output]` that change no byte of a release.
+_OF_THE_PLACE = ("workers", "path", "keep_work", "keep_releases")
 
 
 def load_project(path: str | Path) -> Project:
@@ -371,12 +373,13 @@ def _near_file(folder: Path, name: str) -> str | None:
 def project_digest(project: Project) -> str:
     """A digest of what the file says: comments, whitespace, order of keys and defaults written out do not change it.
 
-    Left out: `output.workers`, `output.path` and where the registry lies, which change no byte of a release.
+    Left out: where releases and the registry lie, how many workers build and what is kept, none of which changes a byte
+    of a release.
 
     Returns:
         64 hex digits (sha256).
     """
     content = project.model_dump(mode="json", by_alias=True, exclude={"root", "file", "lines", "registry", "change"})
-    content["output"] = {key: value for key, value in content["output"].items() if key not in ("workers", "path")}
+    content["output"] = {key: value for key, value in content["output"].items() if key not in _OF_THE_PLACE}
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

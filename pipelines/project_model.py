@@ -238,6 +238,10 @@ class Output(_Table):
         le=1024,
         description="Workers to build with (threads or processes, as suits the build); 0: one per core",
     )
+    keep_work: bool = Field(
+        default=True, description="Keep the cleaned blocks of the last build in .twin, so that the next is quick"
+    )
+    keep_releases: int = Field(default=2, ge=1, le=1000, description="Releases to keep, the served one included")
 
 
 class RegistryTable(_Table):

@@ -119,7 +119,7 @@ def publish_release(
     (staging.release_path / "release.json").write_bytes(release_json(info))
     remember_aliases(registry, project, [layer.entities for layer in layers])
     registry.commit(release)
-    publish(output_path(project), staging, release)
+    publish(output_path(project), staging, release, project.output.keep_releases)
     return Published(release, sum(int(row["bytes"]) for row in rows.values()))
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -71,8 +73,56 @@ class Segment:
     footprints: Footprints
     raw: pa.Table | None = None
 
+    def origin(self) -> TakenRows:
+        """Where its rows lay in the last finished build."""
+        count = self.table.num_rows
+        if (self.path / REUSED).exists():
+            name = (self.path / REUSED).read_text(encoding="utf-8")
+            return TakenRows((name,), np.zeros(count, np.int64), np.arange(count))
+        if (self.path / TAKEN).exists():
+            segment, row = np.load(self.path / TAKEN)
+            return TakenRows(tuple(read_facts(self.path)["taken_from"]), segment, row)
+        return TakenRows((), np.full(count, -1), np.full(count, -1))
 
-def write_segment(path: Path, table: pa.Table, footprints: Footprints, raw: pa.Table | None = None) -> None:
+
+@dataclass(frozen=True, slots=True)
+class TakenRows:
+    """Rows that were taken over as they were.
+
+    Attributes:
+        names: Segments of the last finished build.
+        segment, row: (n,) where each row lay; -1 for one that was made now.
+    """
+
+    names: tuple[str, ...]
+    segment: I64
+    row: I64
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a segment was made of, so that the next build can tell what has changed.
+
+    Attributes:
+        facts: Figures and remarks, as JSON.
+        source: Records of the source, geometry as WKB; None where rows cannot be told apart one by one.
+        taken: Rows that were taken over; None where none was.
+    """
+
+    facts: Mapping[str, Any]
+    source: pa.Table | None = None
+    taken: TakenRows | None = None
+
+
+#: Says which segment one taken over whole was, and the file that says where rows of one lay.
+REUSED, TAKEN = "reused", "taken.npy"
+#: What a segment was made of.
+FACTS, SOURCE = "facts.json", "source.arrow"
+
+
+def write_segment(
+    path: Path, table: pa.Table, footprints: Footprints, raw: pa.Table | None = None, origin: Origin | None = None
+) -> None:
     """Writes a segment; it exists only when it is whole."""
     staging = path.with_name(f"{path.name}.{os.getpid()}.part")
     staging.mkdir(parents=True, exist_ok=True)
@@ -81,12 +131,54 @@ def write_segment(path: Path, table: pa.Table, footprints: Footprints, raw: pa.T
     _write_table(staging / "table.arrow", table)
     if raw is not None:
         _write_table(staging / "raw.arrow", raw)
+    if origin is not None:
+        _write_origin(staging, origin)
+    _settle(staging, path)
+
+
+def link_segment(old: Path, path: Path) -> None:
+    """Takes a finished segment over as it is, without copying a byte of it.
+
+    Raises:
+        OSError: It is not there, or lies on another disk.
+    """
+    staging = path.with_name(f"{path.name}.{os.getpid()}.part")
+    staging.mkdir(parents=True, exist_ok=True)
+    for file in old.iterdir():
+        if file.name not in (REUSED, TAKEN) and not (staging / file.name).exists():
+            os.link(file, staging / file.name)
+    (staging / REUSED).write_text(old.name, encoding="utf-8")
+    _settle(staging, path)
+
+
+def _settle(staging: Path, path: Path) -> None:
     if path.exists():
         for file in staging.iterdir():
             file.unlink()
         staging.rmdir()
         return
     staging.rename(path)
+
+
+def _write_origin(staging: Path, origin: Origin) -> None:
+    names = {} if origin.taken is None else {"taken_from": origin.taken.names}
+    (staging / FACTS).write_text(json.dumps({**origin.facts, **names}), encoding="utf-8")
+    if origin.source is not None:
+        _write_table(staging / SOURCE, origin.source)
+    if origin.taken is not None:
+        np.save(staging / TAKEN, np.stack([origin.taken.segment, origin.taken.row]))
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """What `Origin.facts` said of a finished segment; empty where nothing was noted."""
+    file = path / FACTS
+    found: dict[str, Any] = json.loads(file.read_bytes()) if file.exists() else {}
+    return found
+
+
+def read_source(path: Path) -> pa.Table | None:
+    """Records a finished segment was made of."""
+    return _read_table(path / SOURCE) if (path / SOURCE).exists() else None
 
 
 def open_segment(path: Path) -> Segment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pipelines import carried
 from pipelines.build_result import WORK, BuildOptions, BuildResult, served_release
 from pipelines.candidates import collect
 from pipelines.identify import identify
 from pipelines.ingest import IngestContext, Ingested, ingest
+from pipelines.kept import KEPT, KeptFile, describe, find, keep
 from pipelines.layer import layer_report, prepare, require_something
 from pipelines.plan import BlockTask, BuildPlan, make_plan
 from pipelines.pool import run_all, worker_count, workers
@@ -23,7 +26,7 @@ from pipelines.project_notes import project_notes
 from pipelines.project_registry import open_project_registry
 from pipelines.publish import LayerRelease, index_columns, publish_release, remember
 from pipelines.resolve import Resolved, resolve
-from pipelines.rules import raster_notes, source_rules
+from pipelines.rules import SourceRules, raster_notes, source_rules
 from pipelines.segment import open_segment
 from pipelines.tile_layer import Taken, build_tiles, plan_tiles, taken_from
 from pipelines.warm import for_tiles
@@ -45,7 +48,7 @@ def run_stages(project: Project, key: str, options: BuildOptions, progress: Prog
         staging = Staging.open(out, key)
     count = worker_count(options.workers or project.output.workers)
     with workers(count, plan.features) as pool:
-        ingested = _ingest(plan, work, pool, progress, watch)
+        ingested = _ingest(plan, work, options.force, (pool, progress, watch))
         if count > 1:
             each = count if isinstance(pool, ProcessPoolExecutor) else 1  # threads share what one of them has loaded
             warmed = [pool.submit(for_tiles, number) for number in range(each)]
@@ -58,7 +61,8 @@ def run_stages(project: Project, key: str, options: BuildOptions, progress: Prog
             report = Report(tuple(one.report for one in built), _issues(plan, ingested, built))
             with watch.stage("publish"):
                 published = publish_release(plan, staging, built, report, registry)
-    shutil.rmtree(work, ignore_errors=True)
+    with watch.stage("keep"):
+        _keep(project, work, ingested, built, published.release)
     return BuildResult(
         release=published.release,
         report=report,
@@ -73,7 +77,7 @@ def run_stages(project: Project, key: str, options: BuildOptions, progress: Prog
 
 def _discard_other_work(folder: Path, key: str) -> None:
     for other in folder.iterdir() if folder.is_dir() else ():
-        if other.name != key:
+        if other.name not in (key, KEPT):
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -83,26 +87,48 @@ class _Read:
 
     contexts: dict[int, IngestContext]
     results: dict[BlockTask, Ingested]
+    described: list[dict[str, str]]
 
 
-def _ingest(plan: BuildPlan, work: Path, pool: Executor, progress: Progress, watch: Stopwatch) -> _Read:
+def _keep(project: Project, work: Path, read: _Read, built: list[LayerRelease], release: str) -> None:
+    """Leaves the finished work to the next build, in place of that of the one before; or nothing at all."""
+    kept = work.with_name(KEPT)
+    if project.output.keep_work:
+        for layer in built:
+            table = carried.decisions(layer.entities)
+            carried.write(
+                work,
+                layer.name,
+                carried.Carried(release, layer.tiled.fingerprint, table, layer.tiled.rows, layer.tiled.inputs),
+            )
+        keep(work, kept, read.described)
+    else:
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(kept, ignore_errors=True)
+
+
+def _ingest(plan: BuildPlan, work: Path, force: bool, tools: tuple[Executor, Progress, Stopwatch]) -> _Read:
+    pool, progress, watch = tools
     work.mkdir(parents=True, exist_ok=True)
-    contexts = _contexts(plan, work)
+    rules = {number: source_rules(plan.project, source) for number, source in enumerate(plan.project.sources)}
+    described = describe(plan, rules)
+    contexts = _contexts(plan, work, rules, [None] * len(described) if force else find(work.with_name(KEPT), described))
     progress.stage("read", plan.features, "features")
     results: dict[BlockTask, Ingested] = {}
     with watch.stage("ingest"):
         for task, result in run_all(pool, partial(_ingest_task, contexts), plan.tasks, ahead=8):
             results[task] = result
             progress.advance(result.features)
-    return _Read(contexts, results)
+    return _Read(contexts, results, described)
 
 
 def _ingest_task(contexts: dict[int, IngestContext], task: BlockTask) -> Ingested:
     return ingest(task, contexts[task.file])
 
 
-def _contexts(plan: BuildPlan, work: Path) -> dict[int, IngestContext]:
-    rules = [source_rules(plan.project, source) for source in plan.project.sources]
+def _contexts(
+    plan: BuildPlan, work: Path, rules: Mapping[int, SourceRules], kept: Sequence[KeptFile | None]
+) -> dict[int, IngestContext]:
     return {
         number: IngestContext(
             file=file,
@@ -112,6 +138,7 @@ def _contexts(plan: BuildPlan, work: Path) -> dict[int, IngestContext]:
             attributes=plan.attributes[plan.project.sources[file.source].layer],
             working_crs=plan.project.project.working_crs,
             folder=work,
+            kept=kept[number],
         )
         for number, file in enumerate(plan.files)
     }
@@ -130,13 +157,16 @@ def _layer(plan: BuildPlan, layer: str, read: _Read, registry: IdentityRegistry,
         identity = identify(registry, plan.project, layer, features)
         entities = prepare(plan.project, layer, features, identity)
     taken = Taken() if options.force else taken_from(served_release(out), layer)
+    with watch.stage("compare"):
+        kept = None if options.force else carried.read(plan.project.root / WORK / KEPT, layer)
+        unchanged = carried.compare(kept, entities)
     with watch.stage("tree"):
         planned = plan_tiles(plan, entities)
     # The workers are busy with tiles now; this process has time for the index and the registry.
     with ThreadPoolExecutor(1) as aside:
         recorded = aside.submit(remember, registry, identity)
         columns = aside.submit(index_columns, plan.project, entities)
-        tiled = build_tiles(plan, entities, planned, (pool, staging, taken, progress, watch))
+        tiled = build_tiles(plan, entities, planned, unchanged, (pool, staging, taken, progress, watch))
         with watch.stage("aside"):
             known = columns.result()
             recorded.result()

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines.carried import Unchanged
 from pipelines.encode import EncodeContext, EncodedTile, TileTask, encode_tile
 from pipelines.layer import Frame, LayerEntities, extents_of, frame_of, tile_schema
 from pipelines.plan import BuildPlan
@@ -24,7 +26,7 @@ from twin.crs.reference import parse_crs
 from twin.errors import StoreError
 from twin.gltf.content import EncodeOptions
 from twin.metadata.schema import Schema
-from twin.store.base import IDENTITY, TilesetStore, entries_of, quoted
+from twin.store.base import TilesetStore, entries_of, quoted, stored_sizes
 from twin.store.release import Release, Staging
 from twin.tiles import implicit
 from twin.tiles.types import Box, TileTree
@@ -95,9 +97,7 @@ class TakenTile:
     @property
     def sizes(self) -> Mapping[str, int]:
         """Bytes by content coding."""
-        entry = self.store.get(self.key)
-        codings = (IDENTITY, *(entry.encodings if entry else ()))
-        return {coding: len(self.store.read(self.key, coding)) for coding in codings}
+        return stored_sizes(self.store, self.key)
 
     def read(self, encoding: str) -> bytes:
         """The bytes in a coding."""
@@ -130,6 +130,7 @@ class TiledLayer:
         inputs: Input digest by place.
         rows: Drawn entities of every tile by place, in the order of its property table.
         written: Tiles that were made new.
+        fingerprint: Digest of what all tiles depend on besides their entities.
     """
 
     tree: TileTree
@@ -139,6 +140,7 @@ class TiledLayer:
     inputs: Mapping[Place, str]
     rows: Mapping[Place, I64]
     written: int
+    fingerprint: str
 
     def key(self, place: Place, encoder: str) -> str:
         """Store key of the content of a tile."""
@@ -187,8 +189,13 @@ def plan_tiles(plan: BuildPlan, entities: LayerEntities) -> LayerPlan:
     return LayerPlan(frame, square, root, schema, kept)
 
 
-def build_tiles(plan: BuildPlan, entities: LayerEntities, planned: LayerPlan, tools: Tools) -> TiledLayer:
-    """Makes every tile of a layer whose input is new."""
+def build_tiles(
+    plan: BuildPlan, entities: LayerEntities, planned: LayerPlan, unchanged: Unchanged | None, tools: Tools
+) -> TiledLayer:
+    """Makes every tile of a layer whose input is new.
+
+    A tile that holds the entities it held in the last build, none of them changed, is known without a look at them.
+    """
     pool, staging, taken, progress, watch = tools
     project = plan.project
     frame, root, schema = planned.frame, planned.root, planned.schema
@@ -205,12 +212,14 @@ def build_tiles(plan: BuildPlan, entities: LayerEntities, planned: LayerPlan, to
         precompress=project.output.precompress,
         known=frozenset(records),
     )
-    inputs: dict[Place, str] = {}
+    fingerprint = blake2b(context.fingerprint, digest_size=16).hexdigest()
+    inputs = _as_before(entities, root, unchanged, fingerprint, records)
     written = 0
     progress.stage("tiles", len(entities.drawn), "buildings")
+    progress.advance(sum(len(node.rows) for node in root.walk() if node_place(node) in inputs))
     with watch.stage("encode"):
         make = partial(_make, context, staging)
-        for task, (name, record) in run_all(pool, make, _tasks(entities, root, project), ahead=4):
+        for task, (name, record) in run_all(pool, make, _tasks(entities, root, project, inputs), ahead=4):
             inputs[task.place] = name
             if record is not None:
                 records[name] = record
@@ -221,7 +230,7 @@ def build_tiles(plan: BuildPlan, entities: LayerEntities, planned: LayerPlan, to
     tree = _tree(
         planned.square, root, frame, {place: used[name] for place, name in inputs.items()}, project.output.encoder
     )
-    return TiledLayer(tree, schema, frame, used, inputs, rows, written)
+    return TiledLayer(tree, schema, frame, used, inputs, rows, written, fingerprint)
 
 
 def _make(context: EncodeContext, staging: Staging, task: TileTask) -> tuple[str, TileRecord | None]:
@@ -235,9 +244,28 @@ def node_place(node: PlannedTile) -> Place:
     return node.level, node.x, node.y
 
 
-def _tasks(entities: LayerEntities, root: PlannedTile, project: Project) -> Iterator[TileTask]:
+def _as_before(
+    entities: LayerEntities,
+    root: PlannedTile,
+    unchanged: Unchanged | None,
+    fingerprint: str,
+    records: Mapping[str, TileRecord],
+) -> dict[Place, str]:
+    """Input digests of the tiles that are as they were and whose content is there."""
+    found: dict[Place, str] = {}
+    for node in root.walk() if unchanged is not None else ():
+        name = unchanged.input_of(node_place(node), entities.drawn[node.rows], fingerprint) if unchanged else None
+        if name is not None and name in records:
+            found[node_place(node)] = name
+    return found
+
+
+def _tasks(
+    entities: LayerEntities, root: PlannedTile, project: Project, done: Mapping[Place, str]
+) -> Iterator[TileTask]:
+    known = set(done)
     for node in root.walk():
-        if len(node.rows):
+        if len(node.rows) and node_place(node) not in known:
             yield _task(entities, node, [source.name for source in project.sources])
 
 

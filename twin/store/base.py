@@ -200,6 +200,18 @@ def layer_digest(entries: Iterable[Entry]) -> str:
     return sha256("".join(lines).encode()).hexdigest()
 
 
+def stored_sizes(store: TilesetStore, key: str) -> Mapping[str, int]:
+    """Bytes of an entry by content coding, `identity` among them; not read where the store knows them."""
+    known = getattr(store, "sizes", None)
+    if known is not None:
+        found: Mapping[str, int] = known(key)
+        return found
+    entry = store.get(key)
+    if entry is None:
+        raise missing(store, key)
+    return {IDENTITY: entry.size, **{coding: len(store.read(key, coding)) for coding in entry.encodings}}
+
+
 def check_variants(encodings: Iterable[str]) -> None:
     """Refuses content codings that no store holds, with `StoreError`."""
     unknown = set(encodings) - set(ENCODINGS)

@@ -69,6 +69,17 @@ class DirectoryStore(Closing):
                 f"a listed file cannot be read ({error.strerror})", file=file, next_step="build again"
             ) from error
 
+    def sizes(self, key: str) -> dict[str, int]:
+        """Bytes of an entry by content coding, without reading them; `StoreError` if it is not there."""
+        entry = self._entries.get(key)
+        if entry is None:
+            raise missing(self.path, key)
+        try:
+            files = {encoding: self.path / (key + SUFFIX[encoding]) for encoding in entry.encodings}
+            return {IDENTITY: entry.size, **{encoding: file.stat().st_size for encoding, file in files.items()}}
+        except OSError as error:
+            raise missing(self.path, key) from error
+
 
 def _read_entries(listing: Path) -> dict[str, Entry]:
     try:

@@ -168,16 +168,17 @@ def open_current(out: Path) -> Release:
     return Release.open(out / RELEASES / pointer.release)
 
 
-def publish(out: Path, staging: Staging, release: str) -> ReleasePointer:
+def publish(out: Path, staging: Staging, release: str, keep: int = 2) -> ReleasePointer:
     """Makes a staged release the served one.
 
     Everything is on the disk before the one step that counts, the replacement of `current.json`. The release before
-    stays for `rollback`, older ones go. Call it under `lock`.
+    stays for `rollback`, so do the youngest of the older ones up to `keep`; the rest go. Call it under `lock`.
 
     Args:
         out: The output directory.
         staging: Holds the finished release in `staging.release_path`.
         release: Its id.
+        keep: How many releases stay, the new one included; the one before always does, unless it is 1.
 
     Raises:
         StoreError: If the staged release is not complete, or the disk refuses.
@@ -189,9 +190,9 @@ def publish(out: Path, staging: Staging, release: str) -> ReleasePointer:
     try:
         sync_tree(staging.release_path)
         _put_in_place(staging.release_path, out / RELEASES / release)
-        pointer = _successor(before, release)
+        pointer = _successor(before, release) if keep > 1 else ReleasePointer(release)
         point_to(out, pointer)
-        _prune(out, pointer)
+        _prune(out, pointer, keep)
         staging.remove()
     except OSError as error:
         raise StoreError(
@@ -260,13 +261,16 @@ def point_to(out: Path, pointer: ReleasePointer) -> None:
     _sync_folder(out)
 
 
-def _prune(out: Path, pointer: ReleasePointer) -> None:
-    keep = {pointer.release, pointer.previous}
-    for path in (out / RELEASES).iterdir():
-        if path.name not in keep and path.is_dir():
-            doomed = (
-                out / RELEASES / f".{path.name.lstrip('.')}.doomed"
-            )  # a half deleted release must not have its name
+def _prune(out: Path, pointer: ReleasePointer, count: int) -> None:
+    keep = {pointer.release, pointer.previous} - {None}
+    folders = [path for path in (out / RELEASES).iterdir() if path.is_dir() and path.name not in keep]
+    whole = [path for path in folders if _is_id(path.name) and not path.name.startswith(".")]
+    youngest = sorted(whole, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+    spared = set(youngest[: max(count - len(keep), 0)])
+    for path in folders:
+        if path not in spared:
+            # a half deleted release must not have its name
+            doomed = out / RELEASES / f".{path.name.lstrip('.')}.doomed"
             path.rename(doomed)
             shutil.rmtree(doomed)
 

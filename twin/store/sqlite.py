@@ -26,6 +26,7 @@ CREATE TABLE variant (key TEXT NOT NULL, encoding TEXT NOT NULL, content BLOB NO
 """
 # Rows of `variant` are looked up through an index made at the end: blobs in a WITHOUT ROWID table would be moved about.
 _INDEX = "CREATE UNIQUE INDEX variant_key ON variant (key, encoding)"
+_VARIANT_SIZES = "SELECT encoding, length(content) FROM variant WHERE key = ?"
 _APPLICATION_ID = 0x54574E31  # "TWN1": lets `file` tell our packs from other SQLite files
 _PAGE_SIZE = 16384  # a tile of 10 kB lies on one page
 _MAPPED = 1 << 40  # SQLite clips it to what it can map
@@ -92,6 +93,15 @@ class SqliteStore(Closing):
         if content is None:
             raise missing(self.path, key, encoding)
         return content
+
+    def sizes(self, key: str) -> dict[str, int]:
+        """Bytes of an entry by content coding, without reading them; `StoreError` if it is not there."""
+        entry = self.get(key)
+        if entry is None:
+            raise missing(self.path, key)
+        if not self._ours:
+            return {IDENTITY: entry.size}
+        return {IDENTITY: entry.size, **dict(self._all(_VARIANT_SIZES, key))}
 
     def _foreign(self, key: str) -> bytes | None:
         """Content of a pack of another tool, which may be gzipped as a whole."""
