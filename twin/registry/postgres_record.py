@@ -168,8 +168,8 @@ def bind(connection: Connection, source: str, pairs: Iterable[tuple[str, str]]) 
         (source,),
     )
     connection.execute(
-        "UPDATE entity e SET key = b.value, last_release = NULL FROM (SELECT geid, max(value) AS value FROM bound GROUP BY geid) b"
-        " WHERE e.geid = b.geid AND e.source = %s",
+        "UPDATE entity e SET key = b.value, last_release = NULL"
+        " FROM (SELECT geid, max(value) AS value FROM bound GROUP BY geid) b WHERE e.geid = b.geid AND e.source = %s",
         (source,),
     )
     connection.execute(
