@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from twin.errors import MisuseError
 
 if TYPE_CHECKING:
-    from twin.registry.history_store import SqlHistory
     from twin.registry.identity import IdentityRegistry
 
 SCHEMES = ("postgresql://", "postgres://")
@@ -28,35 +27,6 @@ def is_database_url(where: Path | str) -> bool:
         scheme = text.split("://", 1)[0]
         raise MisuseError(f"there is no registry of the kind {scheme!r}", next_step="name a file, or postgresql://…")
     return False
-
-
-def open_history(where: Path | str, authority: str, read_only: bool = False, patience_s: float = 10.0) -> SqlHistory:
-    """Opens the history of a district, beside its identity registry; makes it where it is missing.
-
-    Args:
-        where: The file of the registry, or `postgresql://…`.
-        authority: Who mints the identifiers.
-        read_only: Writes nothing and makes nothing; a history that is not there yet answers as an empty one.
-        patience_s: How long a second writer waits before it refuses, seconds.
-
-    Raises:
-        StoreError: It is damaged, of another version or authority, or cannot be reached.
-        MisuseError: `where` is a URL of something else.
-    """
-    from twin.registry.history_dialect import Dialect
-    from twin.registry.history_store import SqlHistory
-
-    dialect: Dialect
-    if is_database_url(where):
-        from twin.registry.history_postgres import PostgresDialect
-
-        dialect = PostgresDialect(str(where), authority, read_only, patience_s)
-    else:
-        from twin.registry.history_sqlite import SqliteDialect
-
-        dialect = SqliteDialect(Path(where), authority, read_only, patience_s)
-    dialect.prepare()
-    return SqlHistory(dialect)
 
 
 def open_registry(
