@@ -70,7 +70,7 @@ class PostgresDialect:
             return
         names = ", ".join(f'"{column.name}"' for column in table.columns)
         cursor = connection.connection.cursor()
-        with cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:  # type: ignore[attr-defined]
+        with cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
             for row in zip(*columns, strict=True):
                 copy.write_row(row)
         cursor.close()

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Engine, Table, bindparam, create_engine, text
+from sqlalchemy import BindParameter, ColumnElement, Connection, Engine, Table, bindparam, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
@@ -130,7 +130,7 @@ class SqliteDialect:
 
     def among(self, column: ColumnElement[str], values: Sequence[str]) -> ColumnElement[bool]:
         """By a JSON list: one parameter, however many there are."""
-        listed = bindparam("among", orjson.dumps(list(values)).decode())
+        listed: BindParameter[str] = bindparam("among", orjson.dumps(list(values)).decode())
         return column.in_(text("SELECT value FROM json_each(:among)").bindparams(listed))
 
     def damage(self, connection: Connection) -> list[str]:

@@ -51,3 +51,32 @@ def open_registry(
     from twin.registry.sqlite import Registry
 
     return Registry.open(where, authority, read_only, patience_s)
+
+
+def open_history(where: Path | str, authority: str, read_only: bool = False, patience_s: float = 10.0) -> SqlHistory:
+    """Opens the history of a district, in the database of its identities; makes both where they are missing.
+
+    Args:
+        where: Path of an SQLite file, or `postgresql://...`.
+        authority: Who mints the identifiers.
+        read_only: Writes nothing and makes nothing; a history that is not there yet answers as an empty one.
+        patience_s: How long a second writer waits before it refuses, seconds.
+
+    Raises:
+        MisuseError: The address cannot be one, or the extra `postgis` is not installed.
+        StoreError: It cannot be reached, is damaged, locked, of another version or authority, or cannot be written.
+    """
+    from twin.registry.history_dialect import Dialect
+    from twin.registry.history_store import SqlHistory
+
+    dialect: Dialect
+    if is_database_url(where):
+        from twin.registry.history_postgres import PostgresDialect
+
+        dialect = PostgresDialect(str(where), authority, read_only, patience_s)
+    else:
+        from twin.registry.history_sqlite import SqliteDialect
+
+        dialect = SqliteDialect(Path(where), authority, read_only, patience_s)
+    dialect.prepare()
+    return SqlHistory(dialect)
