@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from twin.errors import MisuseError
 
 if TYPE_CHECKING:
+    from twin.registry.history_store import SqlHistory
     from twin.registry.identity import IdentityRegistry
 
 SCHEMES = ("postgresql://", "postgres://")
