@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -127,6 +127,23 @@ def prepare(project: Project, layer: str, features: Resolved, identity: Identifi
         solid=solid,
         drawn=np.flatnonzero(outcome <= OUTCOMES.index(Outcome.FALLBACK)),
         numbers=numbers,
+    )
+
+
+def some_entities(entities: LayerEntities, rows: I64) -> LayerEntities:
+    """Some entities of a layer, for what is worked out row by row; which of them are drawn is not carried along."""
+    pick = pa.array(rows)
+    identity = entities.identity
+    named = {name: getattr(identity, name).take(pick) for name in ("geid", "source_key", "entity_class", "parent")}
+    per_row = (
+        "segment", "row", "reasons", "outcome", "lon", "lat", "box_lonlat", "foot_m", "ground_m", "eaves_m", "solid",
+    )  # fmt: skip
+    return replace(
+        entities,
+        identity=replace(identity, candidate=identity.candidate[rows], source=identity.source[rows], **named),
+        drawn=np.zeros(0, dtype=np.int64),
+        numbers={name: values[rows] for name, values in entities.numbers.items()},
+        **{name: getattr(entities, name)[rows] for name in per_row},
     )
 
 

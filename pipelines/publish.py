@@ -14,10 +14,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.aliases import index_aliases, remember_aliases
+from pipelines.carried import Unchanged
 from pipelines.columns import ATTRIBUTE
 from pipelines.encode import CLASS_ID
 from pipelines.identify import Identified
-from pipelines.layer import LayerEntities
+from pipelines.layer import LayerEntities, some_entities
 from pipelines.outline import outline_of
 from pipelines.plan import BuildPlan
 from pipelines.project import Project, output_path
@@ -231,8 +232,59 @@ _FROM_SEGMENT = (
 )  # fmt: skip
 
 
-def index_columns(project: Project, entities: LayerEntities) -> dict[str, Any]:
-    """The columns of a layer's entity index that are known before its tiles are."""
+def index_columns(
+    project: Project, entities: LayerEntities, unchanged: Unchanged | None = None, served: pa.Table | None = None
+) -> dict[str, Any]:
+    """The columns of a layer's entity index that are known before its tiles are.
+
+    Args:
+        project, entities: The layer.
+        unchanged: What has stayed as it was.
+        served: Rows of the layer in the index of the last build, whose unchanged ones are taken over.
+    """
+    pieces = None if unchanged is None or served is None else _pieces_of(unchanged)
+    if pieces is None or served is None or unchanged is None:
+        return _made_columns(project, entities)
+    rows = np.flatnonzero(~unchanged.same)
+    fresh = _made_columns(project, some_entities(entities, rows))
+    names = [name for name in fresh if name in served.column_names]
+    if len(names) < len(fresh):
+        return _made_columns(project, entities)
+    columns = {name: _patched(served[name], fresh[name], pieces) for name in names}
+    narrower = [name for name in _FROM_SEGMENT if served.schema.field(name).type == pa.float32()]
+    whole = gather_columns(entities.segments, entities.segment, entities.row, narrower)
+    return {**columns, **{name: _nulls_for_nan(whole.column(name)) for name in narrower}}
+
+
+#: A layer with more changes than this has its index made from the ground up.
+_MOST_PIECES = 4000
+
+
+def _pieces_of(unchanged: Unchanged) -> list[tuple[bool, int, int]] | None:
+    """Runs of rows: taken over or new, where they begin among the old or the new ones, how many; None if too many."""
+    same = unchanged.same
+    at = np.where(same, unchanged.old, np.cumsum(~same) - 1)
+    breaks = np.flatnonzero((np.diff(same.astype(np.int8)) != 0) | (np.diff(at) != 1)) + 1
+    if len(breaks) >= _MOST_PIECES:
+        return None
+    starts = np.concatenate([[0], breaks])
+    counts = np.diff(np.concatenate([starts, [len(same)]]))
+    return list(zip(same[starts].tolist(), at[starts].tolist(), counts.tolist(), strict=True))
+
+
+def _patched(before: pa.ChunkedArray, fresh: Any, pieces: list[tuple[bool, int, int]]) -> pa.ChunkedArray:
+    old = before.combine_chunks()
+    old = old.chunk(0) if isinstance(old, pa.ChunkedArray) else old
+    if pieces == [(True, 0, len(old))]:
+        return pa.chunked_array([old])
+    column = fresh if isinstance(fresh, pa.Array | pa.ChunkedArray) else pa.array(fresh)
+    new = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    new = new if new.type == old.type else new.cast(old.type)
+    parts = [(old if taken else new).slice(start, count) for taken, start, count in pieces]
+    return pa.chunked_array([pa.concat_arrays(parts)])
+
+
+def _made_columns(project: Project, entities: LayerEntities) -> dict[str, Any]:
     identity = entities.identity
     count = len(identity.geid)
     attributes = [name for name in entities.segments[0].table.column_names if name.startswith(ATTRIBUTE)]

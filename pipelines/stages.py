@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines import carried
 from pipelines.build_result import WORK, BuildOptions, BuildResult, served_release
@@ -28,13 +29,14 @@ from pipelines.publish import LayerRelease, index_columns, publish_release, reme
 from pipelines.resolve import Resolved, resolve
 from pipelines.rules import SourceRules, raster_notes, source_rules
 from pipelines.segment import open_segment
-from pipelines.tile_layer import Taken, build_tiles, plan_tiles, taken_from
+from pipelines.tile_layer import build_tiles, plan_tiles, taken_from
 from pipelines.warm import for_tiles
 from twin.crs.reference import check_plausible, parse_crs
-from twin.errors import BuildError
+from twin.entity.index import EntityIndex
+from twin.errors import BuildError, StoreError
 from twin.registry.identity import IdentityRegistry
 from twin.report import Issue, Report, Severity
-from twin.store.release import Staging
+from twin.store.release import Release, Staging
 
 
 def run_stages(project: Project, key: str, options: BuildOptions, progress: Progress, watch: Stopwatch) -> BuildResult:
@@ -156,7 +158,8 @@ def _layer(plan: BuildPlan, layer: str, read: _Read, registry: IdentityRegistry,
     with watch.stage("identify"):
         identity = identify(registry, plan.project, layer, features)
         entities = prepare(plan.project, layer, features, identity)
-    taken = Taken() if options.force else taken_from(served_release(out), layer)
+    served = None if options.force else served_release(out)
+    taken = taken_from(served, layer)
     with watch.stage("compare"):
         kept = None if options.force else carried.read(plan.project.root / WORK / KEPT, layer)
         unchanged = carried.compare(kept, entities)
@@ -165,12 +168,24 @@ def _layer(plan: BuildPlan, layer: str, read: _Read, registry: IdentityRegistry,
     # The workers are busy with tiles now; this process has time for the index and the registry.
     with ThreadPoolExecutor(1) as aside:
         recorded = aside.submit(remember, registry, identity)
-        columns = aside.submit(index_columns, plan.project, entities)
+        columns = aside.submit(index_columns, plan.project, entities, unchanged, _served_rows(served, unchanged, layer))
         tiled = build_tiles(plan, entities, planned, unchanged, (pool, staging, taken, progress, watch))
         with watch.stage("aside"):
             known = columns.result()
             recorded.result()
     return LayerRelease(entities, tiled, taken, report, known)
+
+
+def _served_rows(served: Release | None, unchanged: carried.Unchanged | None, layer: str) -> pa.Table | None:
+    """Rows of a layer in the served index, where that is the index of the build that left its decisions."""
+    if served is None or unchanged is None or served.id != unchanged.carried.release:
+        return None
+    try:
+        table = EntityIndex.open(served.index).table
+    except StoreError:
+        return None
+    rows = table if len(served.layers) == 1 else table.filter(pc.equal(table["layer"], layer))
+    return rows if len(rows) == len(unchanged.carried.table) else None
 
 
 def _features(plan: BuildPlan, layer: str, read: _Read) -> Resolved:

@@ -18,14 +18,18 @@ from twin.store.base import IDENTITY, Closing, Entry, decompress, digest, media_
 from twin.store.spool import PackWriter, Piece
 
 _SCHEMA = """
-CREATE TABLE media (key TEXT PRIMARY KEY, content BLOB);
-CREATE TABLE entry (
+CREATE TABLE main.media (key TEXT PRIMARY KEY, content BLOB);
+CREATE TABLE main.entry (
     key TEXT PRIMARY KEY, media_type TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE variant (key TEXT NOT NULL, encoding TEXT NOT NULL, content BLOB NOT NULL);
+CREATE TABLE main.variant (key TEXT NOT NULL, encoding TEXT NOT NULL, content BLOB NOT NULL);
 """
 # Rows of `variant` are looked up through an index made at the end: blobs in a WITHOUT ROWID table would be moved about.
-_INDEX = "CREATE UNIQUE INDEX variant_key ON variant (key, encoding)"
+_INDEX = "CREATE UNIQUE INDEX main.variant_key ON variant (key, encoding)"
+_COPIES = (
+    "INSERT INTO main.media SELECT ?, content FROM old.media WHERE key = ?",
+    "INSERT INTO main.variant SELECT ?, encoding, content FROM old.variant WHERE key = ? ORDER BY encoding",
+)
 _VARIANT_SIZES = "SELECT encoding, length(content) FROM variant WHERE key = ?"
 _APPLICATION_ID = 0x54574E31  # "TWN1": lets `file` tell our packs from other SQLite files
 _PAGE_SIZE = 16384  # a tile of 10 kB lies on one page
@@ -56,7 +60,7 @@ class SqliteStore(Closing):
         if "media" not in tables:
             self._database.close()
             raise StoreError("it has no table `media`", file=path, next_step="name a .3dtiles file")
-        self._ours = {"entry", "variant"} <= tables
+        self.ours = {"entry", "variant"} <= tables
         self._entries: dict[str, Entry | None] = {}
 
     def get(self, key: str) -> Entry | None:
@@ -69,7 +73,7 @@ class SqliteStore(Closing):
         return self._entries[key]
 
     def _find(self, key: str) -> Entry | None:
-        if not self._ours:
+        if not self.ours:
             content = self._foreign(key)
             return None if content is None else Entry(key, media_type(key), len(content), quoted(digest(content)))
         row = self._one("SELECT media_type, size, etag FROM entry WHERE key = ?", key)
@@ -84,7 +88,7 @@ class SqliteStore(Closing):
 
     def read(self, key: str, encoding: str = IDENTITY) -> bytes:
         """The bytes in a coding; `StoreError` if they are not there."""
-        if not self._ours:
+        if not self.ours:
             content = self._foreign(key) if encoding == IDENTITY else None
         elif encoding == IDENTITY:
             content = _blob(self._one("SELECT content FROM media WHERE key = ?", key))
@@ -99,7 +103,7 @@ class SqliteStore(Closing):
         entry = self.get(key)
         if entry is None:
             raise missing(self.path, key)
-        if not self._ours:
+        if not self.ours:
             return {IDENTITY: entry.size}
         return {IDENTITY: entry.size, **dict(self._all(_VARIANT_SIZES, key))}
 
@@ -131,10 +135,13 @@ def _blob(row: tuple[Any, ...] | None) -> bytes | None:
 
 
 def _open_reader(path: Path) -> sqlite3.Connection:
-    address = f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
-    database = sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None)
+    database = sqlite3.connect(_address(path), uri=True, check_same_thread=False, isolation_level=None)
     database.execute(f"PRAGMA mmap_size = {_MAPPED}")
     return database
+
+
+def _address(path: Path) -> str:
+    return f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
 
 
 def _damaged(path: Path, error: sqlite3.Error) -> StoreError:
@@ -153,24 +160,51 @@ class SqliteWriter(PackWriter):
 
 
 def _write(path: Path, pieces: list[Piece]) -> None:
-    database = sqlite3.connect(path, isolation_level=None)
+    database = sqlite3.connect(f"file:{quote(str(path.resolve()))}", uri=True, isolation_level=None)
     try:
         # A killed writer leaves a staging file nobody reads, so neither journal nor sync is needed.
         database.executescript(
             f"PRAGMA page_size = {_PAGE_SIZE}; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
             f"PRAGMA cache_size = 64;"
-            f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = 1; BEGIN; {_SCHEMA}"
+            f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = 1;"
         )
-        for piece in pieces:
-            e = piece.entry
-            database.execute("INSERT INTO media VALUES (?, ?)", (e.key, piece.read()))
-            database.execute("INSERT INTO entry VALUES (?, ?, ?, ?)", (e.key, e.media_type, e.size, e.etag))
-            for encoding in e.encodings:
-                database.execute("INSERT INTO variant VALUES (?, ?, ?)", (e.key, encoding, piece.read(encoding)))
+        _insert(database, pieces)
         database.execute(_INDEX)
         database.execute("COMMIT")
     finally:
         database.close()
+
+
+def _insert(database: sqlite3.Connection, pieces: list[Piece]) -> None:
+    """Puts the pieces in; those that lie in one other pack of ours go from file to file, not through this program."""
+    packs = {origin[0] for piece in pieces if (origin := _origin(piece)) is not None}
+    pack = packs.pop() if len(packs) == 1 else None
+    if pack is not None:
+        database.execute("ATTACH ? AS old", (_address(pack),))
+        database.execute(f"PRAGMA old.mmap_size = {_MAPPED}")
+    database.executescript(f"BEGIN; {_SCHEMA}")
+    for piece in pieces:
+        e, origin = piece.entry, _origin(piece)
+        database.execute("INSERT INTO main.entry VALUES (?, ?, ?, ?)", (e.key, e.media_type, e.size, e.etag))
+        if pack is not None and origin is not None:
+            database.execute(
+                "INSERT INTO main.media SELECT ?, content FROM old.media WHERE key = ?", (e.key, origin[1])
+            )
+            copy = (
+                "INSERT INTO main.variant SELECT ?, encoding, content FROM old.variant WHERE key = ? ORDER BY encoding"
+            )
+            database.execute(copy, (e.key, origin[1]))
+            continue
+        database.execute("INSERT INTO main.media VALUES (?, ?)", (e.key, piece.read()))
+        for encoding in e.encodings:
+            database.execute("INSERT INTO main.variant VALUES (?, ?, ?)", (e.key, encoding, piece.read(encoding)))
+
+
+def _origin(piece: Piece) -> tuple[Path, str] | None:
+    """The pack a piece lies in, and its key there; None where it lies anywhere else."""
+    held = piece.held
+    store = getattr(held, "store", None)
+    return (store.path, held.key) if isinstance(store, SqliteStore) and store.ours else None  # type: ignore[attr-defined]
 
 
 def _patch_version(path: Path) -> None:
