@@ -32,6 +32,10 @@ _SUCCESS = {
     "/docs": "text/html",
     "/api": "application/vnd.oai.openapi+json;version=3.1",
     "/archives/{layer}": "application/octet-stream",
+    "/collections/{collection}/items": "application/geo+json",
+    "/collections/{collection}/items/{id}": "application/geo+json",
+    "/collections/{collection}/queryables": "application/schema+json",
+    "/collections/{collection}/schema": "application/schema+json",
 }
 
 
