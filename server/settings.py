@@ -141,21 +141,18 @@ def registry_location(root: Path, environment: Mapping[str, str] | None = None) 
     """Where the registry and the history lie: what `TWIN_DATABASE_URL` says, else the project file, else beside it.
 
     Args:
-        root: What is served; beside a release directory `out` lies the project.
+        root: What is served.
         environment: Variables; those of the process if left out.
 
     Returns:
-        A file or the address of a database; None where no project is at hand.
+        A file or the address of a database; None where `root` is a release directory, which has neither.
     """
     stated = (os.environ if environment is None else environment).get(DATABASE_VARIABLE)
     if stated:
         return stated
-    home = next((one for one in (root, root.resolve().parent) if (one / PROJECT_FILE).is_file()), None)
-    if home is None or (home != root and release_directory(home).resolve() != root.resolve()):
-        return None
-    section = (read_project_file(home) or {}).get("registry", {})
+    section = (read_project_file(root) or {}).get("registry", {})
     url = section.get("database_url") if isinstance(section, dict) else None
-    return url if isinstance(url, str) and url else home / REGISTRY_FILE
+    return url if isinstance(url, str) and url else registry_path(root)
 
 
 def private_crs(root: Path) -> str | None:

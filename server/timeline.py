@@ -34,7 +34,8 @@ def open_recorded(where: Path | str, authority: str) -> History:
     """Opens the history of a place; imported late, because only some questions need a database."""
     from twin.registry.open import open_history
 
-    return open_history(where, authority)
+    history: History = open_history(where, authority, read_only=True)
+    return history
 
 
 class Timeline:
