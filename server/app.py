@@ -23,9 +23,9 @@ from server.problem import ProblemError, method_not_allowed, not_found, render, 
 from server.releases import Releases
 from server.representation import send_redirect
 from server.retired import Registered
-from server.routers import archives, entities, health, landing
+from server.routers import archives, entities, features, health, history, landing, resolve
 from server.routers import releases as release_router
-from server.settings import Settings, private_crs, registry_location, registry_path, release_directory
+from server.settings import Settings, private_crs, registry_location, release_directory
 from server.tiles import Tiles
 from server.timeline import Timeline
 from server.viewer_files import Viewer
@@ -56,7 +56,7 @@ class Application:
         self._viewer_prefix = f"{base}/viewer"
         self.tiles = Tiles(self.releases, self._tiles_prefix, settings.tile_cache_mib << 20, self.metrics)
         self.viewer = Viewer(settings.viewer, f"{self._viewer_prefix}/", self.metrics)
-        registered = Registered(registry_path(settings.root))
+        registered = Registered(registry_location(settings.root))
         self.timeline = Timeline(registry_location(settings.root), authority_of(self.releases))
         self.context = Context(settings, self.releases, self.viewer.built, registered, self.timeline)
         self.api = make_api(self.context, self._lifespan)
@@ -178,7 +178,7 @@ def make_api(context: Context, lifespan: object) -> FastAPI:
         lifespan=lifespan,  # type: ignore[arg-type]
         dependencies=[Depends(refuse_unknown_parameters)],
     )
-    for module in (landing, release_router, archives, entities, health):
+    for module in (landing, release_router, archives, history, entities, resolve, features, health):
         api.include_router(module.router(context))
     api.add_exception_handler(ProblemError, _on_problem)
     api.add_exception_handler(HTTPException, _on_http)
