@@ -18,8 +18,11 @@ __all__ = ["CHANGES", "KEPT", "WHYS", "Change", "ChangeRules", "Changes", "Surve
 
 Ints = NDArray[np.int64]
 
+USUAL = ChangeRules()
+"""Limits that suit surveys at 1:500 to 1:2,000."""
 
-def compare(before: Surveyed, after: Surveyed, rules: ChangeRules = ChangeRules()) -> Changes:
+
+def compare(before: Surveyed, after: Surveyed, rules: ChangeRules = USUAL) -> Changes:
     """Classes what happened to every entity between two editions.
 
     Rows in another order give the same classes. A decision that rests on weak or contradicting evidence is flagged

@@ -19,6 +19,9 @@ Bools = NDArray[np.bool_]
 ROUNDING_M = 1e-6
 """What coordinates lose on their way through files and projections."""
 
+_DENSE = 0.25
+"""Every wall is measured at its ends and at its quarters."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outlines:
@@ -29,17 +32,20 @@ class Outlines:
         bounds: (n, 4) west, south, east, north; NaN without a polygon.
         area: (n,) square metres; 0 without a polygon.
         corners: (n,) number of corners, holes included.
+        rings: (n,) number of rings.
     """
 
     footprints: Footprints
     bounds: Floats
     area: Floats
     corners: Ints
+    rings: Ints
 
     @classmethod
     def of(cls, footprints: Footprints) -> Outlines:
         """Measures them."""
-        return cls(footprints, footprints.bounds(), footprints.area(), footprints.vertex_counts())
+        rings = np.diff(footprints.polygon[footprints.feature])
+        return cls(footprints, footprints.bounds(), footprints.area(), footprints.vertex_counts(), rings)
 
     def centre(self) -> Floats:
         """(n, 2) centres of the bounding boxes."""
@@ -75,7 +81,9 @@ def fit(one: Outlines, other: Outlines, i: Ints, j: Ints, jitter_m: float) -> Fi
     tolerance = jitter_m + ROUNDING_M
     shift = (other.centre()[j] - one.centre()[i]).astype(np.float64)
     still, rigid = np.zeros(len(i), dtype=bool), np.zeros(len(i), dtype=bool)
-    alike = np.flatnonzero((one.corners[i] == other.corners[j]) & (one.corners[i] > 0))
+    alike = np.flatnonzero(
+        (one.corners[i] == other.corners[j]) & (one.rings[i] == other.rings[j]) & (one.corners[i] > 0)
+    )
     if len(alike):
         low, high = _corner_range(one.footprints, other.footprints, i[alike], j[alike])
         still[alike] = np.maximum(np.abs(low), np.abs(high)).max(axis=1) <= tolerance
@@ -102,10 +110,13 @@ def _is_all(rows: Ints, count: int) -> bool:
 
 
 def _same_extent(one: Outlines, other: Outlines, i: Ints, j: Ints, tolerance: float) -> Bools:
-    """Boxes of one size: without that outlines cannot be the same."""
+    """Boxes and areas of one size: without that outlines cannot be the same."""
     a, b = one.bounds[i], other.bounds[j]
     size = np.abs((a[:, 2:] - a[:, :2]) - (b[:, 2:] - b[:, :2]))
-    return np.asarray((size <= 2 * tolerance).all(axis=1))  # NaN is never less
+    # strips along the walls, at most twice as long as the box is round
+    strip = 4 * tolerance * (a[:, 2:] - a[:, :2]).sum(axis=1)
+    area = np.abs(one.area[i] - other.area[j]) <= strip + 4 * tolerance**2
+    return np.asarray(area & (one.rings[i] == other.rings[j]) & (size <= 2 * tolerance).all(axis=1))  # not for NaN
 
 
 def _by_walls(one: Outlines, other: Outlines, i: Ints, j: Ints, shift: Floats, tolerance: float) -> tuple[Bools, Bools]:
@@ -114,9 +125,9 @@ def _by_walls(one: Outlines, other: Outlines, i: Ints, j: Ints, shift: Floats, t
     second = other.footprints.take(j)
     moved = shifted(second, -shift).to_shapely()
     diagonal = np.sqrt(2.0) * tolerance
-    still = shapely.hausdorff_distance(first, second.to_shapely()) <= diagonal
+    still = shapely.hausdorff_distance(first, second.to_shapely(), densify=_DENSE) <= diagonal
     # the boxes were laid on each other, which may be out by as much as a corner may stray
-    rigid = still | (shapely.hausdorff_distance(first, moved) <= 2 * diagonal)
+    rigid = still | (shapely.hausdorff_distance(first, moved, densify=_DENSE) <= 2 * diagonal)
     return np.asarray(still), np.asarray(rigid)
 
 

@@ -54,11 +54,40 @@ class Overlaps:
 
 
 def overlaps(ledger: Ledger) -> Overlaps:
-    """All pairs of open rows of which one is covered by the other to more than `overlap_touch`."""
+    """All pairs of open rows of which one is covered by the other to more than `overlap_touch`.
+
+    The later edition is laid on the earlier one by the common shift of the neighbours. Where these do not agree, as at
+    the edge of a map sheet, it is laid both ways, and more walls on walls decide.
+    """
     scene = ledger.scene
     rows_i = np.flatnonzero(ledger.open_before() & (scene.one.area > 0))
     rows_j = np.flatnonzero(ledger.open_after() & (scene.other.area > 0))
-    shift, _ = common_shift(ledger, certain(ledger), scene.other.centre()[rows_j])
+    expected = common_shift(ledger, certain(ledger), scene.other.centre()[rows_j])
+    found = _laid(ledger, rows_i, rows_j, expected.shift)
+    torn = np.hypot(*(expected.other - expected.shift).T) > 3 * scene.rules.jitter_m
+    if not torn.any():
+        return found
+    second = _laid(ledger, rows_i, rows_j[torn], expected.other[torn])
+    better = _walls_by_row(ledger, second) > _walls_by_row(ledger, found) + 1e-6
+    return _joined(found.take(~better[found.j]), second.take(better[second.j]))
+
+
+def _walls_by_row(ledger: Ledger, pairs: Overlaps) -> Floats:
+    """(n,) best share of walls on walls of each row after."""
+    rules = ledger.scene.rules
+    best = np.zeros(len(ledger.scene.after))
+    np.maximum.at(best, pairs.j, np.maximum(*walls_kept(pairs, rules.wall_m + rules.jitter_m)))
+    return best
+
+
+def _joined(one: Overlaps, other: Overlaps) -> Overlaps:
+    columns = ([getattr(part, name) for part in (one, other)] for name in Overlaps.__slots__)
+    return Overlaps(*(np.concatenate(column) for column in columns))
+
+
+def _laid(ledger: Ledger, rows_i: Ints, rows_j: Ints, shift: Floats) -> Overlaps:
+    """Pairs that overlap with the shift of each row after taken off."""
+    scene = ledger.scene
     before = _valid(scene.before.footprints.take(rows_i).to_shapely())
     after = _valid(shifted(scene.after.footprints.take(rows_j), -shift).to_shapely())
     j, i = shapely.STRtree(before).query(after, predicate="intersects")

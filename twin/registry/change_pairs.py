@@ -17,6 +17,11 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+_COVERED = 0.3
+"""One covers so much of the other, or it does not stand at its place."""
+_COVERED_SURE = 0.2
+"""... and intersection over union of so much, to be in its place beyond doubt."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -50,7 +55,7 @@ def settle_pairs(ledger: Ledger, pairs: Overlaps) -> Overlaps:
     relation = ledger.scene.relation(pairs.i, pairs.j)
     cost = 1.0 - pairs.iou - 0.5 * (relation == SAME) + 0.1 * (relation == ELSEWHERE)
     taken = best_first(pairs.i, pairs.j, np.round(cost, 9))
-    covered = np.maximum(pairs.of_before, pairs.of_after)[taken] >= 0.5
+    covered = np.maximum(pairs.of_before, pairs.of_after)[taken] >= _COVERED
     taken = taken[covered | (relation[taken] == SAME)]
     crowd = (np.bincount(rows)[rows] > 1 for rows in (pairs.i, pairs.j)) if len(pairs) else ()
     crowded = np.logical_or.reduce([*crowd]) if len(pairs) else np.zeros(0, dtype=bool)
@@ -83,17 +88,20 @@ def _gather(ledger: Ledger, pairs: Overlaps, crowded: Bools) -> Evidence:
 def judge(of: Evidence, rules: ChangeRules) -> tuple[Bools, Bools]:
     """Whether each pair is one and the same thing, and whether that is doubtful.
 
-    With the same key: overlap and walls confirm it; where both fail, the key was given to another thing. Without: both
-    must speak for it, and the height too, for it to be the same; where walls and overlap fail, it is another.
+    With the same key, overlap or walls confirm it; where both fail, the key was given to another thing. Without, both
+    must. Little overlap and a leap in height make it another thing whatever the walls say: houses that stand wall to
+    wall keep their side walls when they are rebuilt.
     """
     overlap, walls = of.iou >= rules.overlap_same, of.walls >= rules.walls_same
     edge = (np.abs(of.iou - rules.overlap_same) < rules.doubt) | (np.abs(of.walls - rules.walls_same) < rules.doubt)
-    same_keyed = overlap | walls
-    doubt_keyed = ~(overlap & walls) | edge | (of.leap & (of.walls < 0.8))
-    same_free = overlap & walls & (of.height_agrees | ~of.fresh_key)
-    sure_same = (of.iou >= rules.overlap_sure) & walls & of.height_agrees & ~of.key_elsewhere
-    sure_other = ~walls & (of.iou < rules.overlap_sure) & (of.fresh_key | of.leap | ~overlap)
-    doubt_free = np.where(same_free, ~sure_same, ~sure_other | (of.iou < 0.1)) | edge
+    unproven = ~of.height_agrees & (of.walls < rules.walls_sure)
+    rebuilt = (of.leap | (of.fresh_key & unproven)) & (of.iou < rules.overlap_leap)
+    same_keyed = (overlap | walls) & ~rebuilt
+    doubt_keyed = ~same_keyed | ~(overlap & walls) | edge | unproven
+    same_free = overlap & walls & ~rebuilt
+    sure_same = (of.iou >= rules.overlap_sure) & of.height_agrees & ~of.key_elsewhere
+    sure_other = ~walls & (of.iou < rules.overlap_leap) & (of.iou > _COVERED_SURE) & (of.fresh_key | of.leap | ~overlap)
+    doubt_free = np.where(same_free, ~sure_same, ~sure_other) | edge
     same = np.where(of.same_key, same_keyed, same_free)
     doubtful = np.where(of.same_key, doubt_keyed, doubt_free) | of.crowded
     return same, doubtful

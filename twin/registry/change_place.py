@@ -93,7 +93,7 @@ def _near(one: Floats, other: Floats, reach_m: float) -> tuple[Ints, Ints]:
     """Pairs of points within a distance."""
     if not len(one) or not len(other):
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    tree = shapely.STRtree(shapely.points(one))
+    tree = shapely.STRtree(np.atleast_1d(shapely.points(one)))
     j, i = tree.query(shapely.points(other), predicate="dwithin", distance=reach_m)
     return i.astype(np.int64), j.astype(np.int64)
 
@@ -156,13 +156,13 @@ def _contradicted(ledger: Ledger, i: Ints, j: Ints) -> Bools:
 def _with_neighbours(ledger: Ledger, pairs: Candidates) -> None:
     """Several of one outline nearby, as in a terrace of narrow houses: the one that shifted like the neighbours."""
     i, j = pairs.i, pairs.j
-    expected, known = common_shift(ledger, certain(ledger), ledger.scene.one.centre()[i])
-    stray = np.hypot(*(pairs.shift - expected).T)
+    expected = common_shift(ledger, certain(ledger), ledger.scene.one.centre()[i])
+    stray = np.hypot(*(pairs.shift - expected.shift).T)
     cost = stray + 0.3 * _content_cost(ledger, i, j)
     taken = best_first(i, j, cost)
     close = next_best(i, j, cost, taken) - cost[taken] < _MARGIN
     i, j = i[taken], j[taken]
-    doubtful = close | ~known[taken] | (stray[taken] > 0.3) | _contradicted(ledger, i, j)
+    doubtful = close | ~expected.known[taken] | (stray[taken] > 0.3) | _contradicted(ledger, i, j)
     _keep(ledger, i, j, Change.MOVED, WHY[Why.COMMON_SHIFT], 0.9, doubtful)
 
 
@@ -182,29 +182,48 @@ def certain(ledger: Ledger) -> Shifted:
     return Shifted(place, ledger.scene.other.centre()[j] - place)
 
 
-def common_shift(ledger: Ledger, sure: Shifted, place: Floats) -> tuple[Floats, Bools]:
-    """How the nearest certain pairs shifted: the median, axis by axis.
+class Expected(NamedTuple):
+    """How the neighbours of places shifted; (n, 2) metres each.
+
+    Attributes:
+        shift: Median of the nearest, axis by axis; zero where there are none.
+        other: Shift of that neighbour that differs most from it: beyond the edge of a map sheet, it may be the right one.
+        known: (n,) there are at least three neighbours.
+    """
+
+    shift: Floats
+    other: Floats
+    known: Bools
+
+
+def common_shift(ledger: Ledger, sure: Shifted, place: Floats) -> Expected:
+    """How the nearest certain pairs shifted.
 
     Args:
         ledger: For the rules.
         sure: Certain pairs.
         place: (n, 2) where the shift is wanted, metres.
-
-    Returns:
-        (n, 2) shift in metres, zero where there is no neighbour, and (n,) whether there are at least three of them.
     """
+    at, which = _nearest(place, sure.place, ledger.scene.rules.neighbour_m)
     shift, known = np.zeros((len(place), 2)), np.zeros(len(place), dtype=bool)
-    at, which = _near(place, sure.place, ledger.scene.rules.neighbour_m)
-    distance = np.hypot(*(sure.place[which] - place[at]).T)
-    order = np.lexsort([sure.shift[which, 1], sure.shift[which, 0], distance, at])
-    at, which = at[order], which[order]
-    rank = np.arange(len(at)) - np.searchsorted(at, at)
-    at, which = at[rank < _NEIGHBOURS], which[rank < _NEIGHBOURS]
     rows, start, count = np.unique(at, return_index=True, return_counts=True)
     for axis in (0, 1):
         value = sure.shift[which, axis]
         ranked = value[np.lexsort([value, at])]
-        middle = (ranked[start + (count - 1) // 2] + ranked[start + count // 2]) / 2
-        shift[rows, axis] = middle
+        shift[rows, axis] = (ranked[start + (count - 1) // 2] + ranked[start + count // 2]) / 2
     known[rows] = count >= 3
-    return shift, known
+    other = shift.copy()
+    stray = np.hypot(*(sure.shift[which] - shift[at]).T)
+    order = np.lexsort([sure.shift[which, 1], sure.shift[which, 0], stray, at])  # the last of each place strays most
+    other[at[order]] = sure.shift[which[order]]
+    return Expected(shift, other, known)
+
+
+def _nearest(place: Floats, others: Floats, reach_m: float) -> tuple[Ints, Ints]:
+    """Pairs of each place and its `_NEIGHBOURS` nearest others, sorted by place."""
+    at, which = _near(place, others, reach_m)
+    distance = np.hypot(*(others[which] - place[at]).T)
+    order = np.lexsort([others[which, 1], others[which, 0], distance, at])
+    at, which = at[order], which[order]
+    close = np.arange(len(at)) - np.searchsorted(at, at) < _NEIGHBOURS
+    return at[close], which[close]

@@ -70,10 +70,12 @@ class ChangeRules:
         neighbour_m: Neighbours whose common shift is taken for that of the place.
         overlap_same: Least intersection over union of what may be the same thing with another outline.
         overlap_sure: From this overlap on it is the same thing also without a key, if the height agrees.
+        overlap_leap: Below this overlap a leap in height makes it another thing.
         overlap_touch: Less overlap than this share of the smaller one is none: walls that stray over a boundary.
         inside: Least share of a piece inside the whole, and of the whole that its pieces fill, in splits and merges.
         dominant: A piece with this share of the whole is the whole, reshaped.
         walls_same: Least share of walls that stand where they stood, of one and the same thing.
+        walls_sure: From this share on the walls alone are proof, whatever the height says.
         wall_m: How far a wall may stray from where it stood, beside `jitter_m`.
         height_tolerance_m: Heights, bases: differences up to this are none.
         height_leap: Ratio of heights from which on it may be another thing.
@@ -87,10 +89,12 @@ class ChangeRules:
     neighbour_m: float = 80.0
     overlap_same: float = 0.5
     overlap_sure: float = 0.8
+    overlap_leap: float = 0.7
     overlap_touch: float = 0.15
     inside: float = 0.8
     dominant: float = 0.88
     walls_same: float = 0.5
+    walls_sure: float = 0.8
     wall_m: float = 0.15
     height_tolerance_m: float = 0.1
     height_leap: float = 1.3
