@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
-from sqlalchemy import Connection, Engine, Select, func, select
+from sqlalchemy import BigInteger, Connection, Engine, Select, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 
 from twin.entity import geid as geids
@@ -18,7 +18,7 @@ from twin.registry import history_query as query
 from twin.registry.history_dialect import Dialect
 from twin.registry.history_pen import SqlPen, check_kind, next_version
 from twin.registry.history_rows import recorded_table, to_micros, to_time
-from twin.registry.history_tables import BRIDGE, RECORDED, bridge_table, edition_table, lineage_table
+from twin.registry.history_tables import BRIDGE, FOREVER, RECORDED, bridge_table, edition_table, lineage_table
 from twin.registry.history_undo import believed_before, refuse_undo
 from twin.registry.history_verify import verify
 from twin.registry.versions import Edition, EditionKind, Lineage, Relation, Time, Window
@@ -27,6 +27,7 @@ _E = edition_table.c
 EVERYTHING = Window()
 """What is there now, as far as is known."""
 
+_KNOWN = select(func.coalesce(func.max(_E.number), 0)).where(_E.recorded_at <= bindparam("as_of", type_=BigInteger))
 _FIELDS = ("number", "kind", "name", "recorded_at", "valid_from", "note", "undoes")
 
 
@@ -129,8 +130,8 @@ class SqlHistory:
         with self._reading() as connection:
             if connection is None:
                 return RECORDED.empty_table()
-            edition = self._known(connection, window.as_of)
-            return _table(connection, query.snapshot(self._dialect, window, valid, edition))
+            known = self._known(connection, window.as_of)
+            return _table(connection, query.snapshot(self._dialect, window), valid=valid, edition=known)
 
     def entity(self, geid: str, valid: Time | None = None, as_of: Time | None = None) -> pa.Table:
         """What is asserted of one entity for a pair of times: one row, also with `present` False, or none."""
@@ -138,21 +139,21 @@ class SqlHistory:
         with self._reading() as connection:
             if connection is None:
                 return RECORDED.empty_table()
-            return _table(connection, query.one(_written(geid), moment, self._known(connection, as_of)))
+            known = self._known(connection, as_of)
+            return _table(connection, query.ENTITY, geid=_written(geid), valid=moment, edition=known)
 
     def versions(self, geid: str, as_of: Time | None = None) -> pa.Table:
         """Every assertion on an entity recorded by `as_of`, oldest first: `RECORDED_FIELDS`."""
         with self._reading() as connection:
             if connection is None:
                 return RECORDED.empty_table()
-            return _table(connection, query.of_entity(_written(geid), self._known(connection, as_of)))
+            known = self._known(connection, as_of)
+            return _table(connection, query.ASSERTIONS, geid=_written(geid), edition=known)
 
     def _known(self, connection: Connection, as_of: Time | None) -> int:
         """Number of the last edition recorded by a moment; 0: none."""
-        latest = select(func.coalesce(func.max(_E.number), 0))
-        if as_of is not None:
-            latest = latest.where(_E.recorded_at <= to_micros(as_of))
-        return int(connection.execute(latest).scalar_one())
+        moment = FOREVER if as_of is None else to_micros(as_of)
+        return int(connection.execute(_KNOWN, {"as_of": moment}).scalar_one())
 
     def lineage(self, geid: str) -> Sequence[Lineage]:
         """Steps from and to an entity."""
@@ -199,9 +200,9 @@ class SqlHistory:
         self.close()
 
 
-def _table(connection: Connection, wanted: Select[Any]) -> pa.Table:
+def _table(connection: Connection, wanted: Select[Any], **parameters: Any) -> pa.Table:
     """The rows of a query of `RECORDED_FIELDS`; taken from the driver as they are, for there may be many."""
-    return recorded_table(connection.execute(wanted).cursor.fetchall())
+    return recorded_table(connection.execute(wanted, parameters).cursor.fetchall())
 
 
 def _edition(row: Sequence[Any]) -> Edition:
