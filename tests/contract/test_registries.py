@@ -283,3 +283,38 @@ def test_both_backends_record_the_same_tables(tmp_path: Path, postgis_url: str) 
             stories.append({name: registry._rows(sql) for name, sql in tables.items()})  # type: ignore[attr-defined]
     assert stories[0] == stories[1]
     assert len(stories[0]["entity"]) == 60
+
+
+# PostgreSQL alone --------------------------------------------------------------------------------------------------
+
+
+def test_the_migrations_make_the_tables_the_history_works_with(postgis_url: str) -> None:
+    import psycopg
+
+    from twin.registry.history_tables import TABLES
+
+    open_registry(postgis_url, AUTHORITY).close()
+    with psycopg.connect(postgis_url) as connection:
+        for table in TABLES:
+            sql = (
+                "SELECT column_name, data_type, is_nullable, collation_name FROM information_schema.columns"
+                " WHERE table_name = %s ORDER BY ordinal_position"
+            )
+            wanted = [
+                (
+                    column.name,
+                    {"BIGINT": "bigint", "TEXT": "text", "DOUBLE PRECISION": "double precision", "BYTEA": "bytea"}.get(
+                        str(column.type.compile(connection_dialect())).split(" COLLATE")[0], "boolean"
+                    ),
+                    "YES" if column.nullable else "NO",
+                    "C" if "COLLATE" in str(column.type.compile(connection_dialect())) else None,
+                )
+                for column in table.columns
+            ]
+            assert connection.execute(sql, (table.name,)).fetchall() == wanted
+
+
+def connection_dialect() -> Any:
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.dialect()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import psycopg
     from sqlalchemy import Connection
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Migrations in order; the last one is the version this program works with."""
 
 VERSION_TABLE = "registry_version"

@@ -28,6 +28,7 @@ class Resolver:
 
     def __init__(self, authority: str, rows: Rows) -> None:
         self.authority = authority
+        self.rows = rows
         self._rows = rows
 
     def resolve(self, layer: str, source: str, keys: pa.Array | pa.ChunkedArray, anchors: Anchors) -> Resolved:
