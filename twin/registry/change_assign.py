@@ -46,4 +46,4 @@ def next_best(i: Ints, j: Ints, cost: Floats, taken: Ints) -> Floats:
     least_i, least_j = (np.full(int(rows.max()) + 1, np.inf) for rows in (i, j))
     np.minimum.at(least_i, i[other], cost[other])
     np.minimum.at(least_j, j[other], cost[other])
-    return np.minimum(least_i[i[taken]], least_j[j[taken]])
+    return np.asarray(np.minimum(least_i[i[taken]], least_j[j[taken]]))

@@ -52,9 +52,9 @@ class Keys:
     def relation(self, i: Ints, j: Ints) -> Ints:
         """(p,) how the key of row `i[k]` before lies to that of row `j[k]` after."""
         a, b = self.before[i], self.after[j]
-        elsewhere = (
-            (self.home_after[a] >= 0) | (self.home_before[b] >= 0) if len(self.home_after) else np.zeros(len(a), bool)
-        )
+        if not len(self.home_after):  # not one key in either edition
+            return np.full(len(i), UNKNOWN, dtype=np.int64)
+        elsewhere = (self.home_after[a] >= 0) | (self.home_before[b] >= 0)
         relation = np.where(elsewhere, ELSEWHERE, FRESH)
         relation[(a < 0) | (b < 0)] = UNKNOWN
         relation[(a == b) & (a >= 0)] = SAME

@@ -175,7 +175,9 @@ def _blank(count: int) -> Verdicts:
     )
 
 
-def _write(side: Verdicts, rows: Ints, change: Codes, partner: Ints, why: object, score: Floats, doubt: Bools) -> None:
+def _write(
+    side: Verdicts, rows: Ints, change: Codes, partner: Ints, why: Codes | np.int8, score: Floats, doubt: Bools
+) -> None:
     side.change[rows] = change
     side.partner[rows] = partner
     side.why[rows] = why

@@ -93,7 +93,7 @@ def _near(one: Floats, other: Floats, reach_m: float) -> tuple[Ints, Ints]:
     """Pairs of points within a distance."""
     if not len(one) or not len(other):
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    tree = shapely.STRtree(np.atleast_1d(shapely.points(one)))
+    tree = shapely.STRtree(np.asarray(shapely.points(one), dtype=object))
     j, i = tree.query(shapely.points(other), predicate="dwithin", distance=reach_m)
     return i.astype(np.int64), j.astype(np.int64)
 
@@ -187,7 +187,7 @@ class Expected(NamedTuple):
 
     Attributes:
         shift: Median of the nearest, axis by axis; zero where there are none.
-        other: Shift of that neighbour that differs most from it: beyond the edge of a map sheet, it may be the right one.
+        other: Shift of the neighbour that differs most from it: at the edge of a map sheet it may be the right one.
         known: (n,) there are at least three neighbours.
     """
 

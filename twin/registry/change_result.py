@@ -98,7 +98,7 @@ class Verdicts:
 
     def is_(self, change: Change) -> Bools:
         """(n,) True where the class is this one."""
-        return self.change == CHANGES.index(change)
+        return np.asarray(self.change == CHANGES.index(change))
 
     def labels(self) -> pa.StringArray:
         """(n,) classes as text."""

@@ -104,6 +104,9 @@ def surveyed(things: Iterable[Thing], jitter: np.random.Generator | None = None,
     )
 
 
+SCRIPT = Script()
+
+
 # --- first editions ---------------------------------------------------------------------------------------------
 
 
@@ -195,7 +198,7 @@ class Desk:
         self.made.append(replace(self.before[row], change=change, origin=(row,), edit=edit, **values))
 
 
-def make(first: list[Thing], seed: int, script: Script = Script()) -> Editions:
+def make(first: list[Thing], seed: int, script: Script = SCRIPT) -> Editions:
     """The first edition and the one the script makes of it."""
     rng = np.random.default_rng(seed)
     if not script.keys:
@@ -234,7 +237,10 @@ def _merge(desk: Desk) -> None:
         return any(other not in desk.done for other in desk.near.get(row, ()))
 
     for row in desk.draw(desk.script.merged, pick):
-        other = next(other for other in desk.near[row] if other not in desk.done)
+        other = next((other for other in desk.near[row] if other not in desk.done), None)
+        if other is None:
+            desk.done.discard(row)
+            continue
         joined = shapely.union(desk.before[row].shape, desk.before[other].shape)
         shares = [desk.before[one].shape.area / joined.area for one in (row, other)]
         if joined.geom_type != "Polygon" or max(shares) > 0.8:
@@ -416,9 +422,8 @@ def _describe(desk: Desk) -> None:
     for row in desk.draw(desk.script.attributes):
         old = desk.before[row]
         values = [{"text": json.dumps({"use": 10})}, {"height": old.height + 3.0}, {"storeys": old.storeys + 1}]
-        desk.put(
-            row, Change.ATTRIBUTES_CHANGED, "attributes", **values[0 if np.isnan(old.storeys) else desk.rng.integers(3)]
-        )
+        kind = 0 if np.isnan(old.storeys) or np.isnan(old.height) else int(desk.rng.integers(3))
+        desk.put(row, Change.ATTRIBUTES_CHANGED, "attributes", **values[kind])
 
 
 def _redraw(desk: Desk) -> None:
