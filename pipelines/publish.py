@@ -29,7 +29,7 @@ from twin.entity.index import EntityIndex
 from twin.geometry.footprints import Footprints
 from twin.registry.identity import IdentityRegistry
 from twin.report import LayerReport, Report
-from twin.store.base import StoreWriter, entries_of, layer_digest, precompress
+from twin.store.base import StoreWriter, digest, entries_of, layer_digest, precompress
 from twin.store.open import FILE_NAME, open_store, open_writer
 from twin.store.release import FORMAT, Staging, publish, release_id, release_json
 from twin.tiles import explicit, implicit
@@ -86,12 +86,22 @@ class Published:
 
 
 def publish_release(
-    plan: BuildPlan, staging: Staging, layers: Sequence[LayerRelease], report: Report, registry: IdentityRegistry
+    plan: BuildPlan,
+    staging: Staging,
+    layers: Sequence[LayerRelease],
+    report: Report,
+    registry: IdentityRegistry | None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Published:
     """Writes stores, index and `release.json` into the staging area, keeps the identities, and serves the release.
 
     The registry is committed first: a crash between the two steps leaves identities without a release, never a release
     whose identities nobody remembers.
+
+    Args:
+        plan, staging, layers, report: The build.
+        registry: Keeps the identities; None where they are those of the past and stay untouched.
+        facts: Further keys of `release.json`.
     """
     project = plan.project
     with ThreadPoolExecutor(1) as aside:
@@ -116,10 +126,12 @@ def publish_release(
         "outline": outline_of(project),
         "report": report.to_json(),
         "layers": rows,
+        **(facts or {}),
     }
     (staging.release_path / "release.json").write_bytes(release_json(info))
-    remember_aliases(registry, project, [layer.entities for layer in layers])
-    registry.commit(release)
+    if registry is not None:
+        remember_aliases(registry, project, [layer.entities for layer in layers])
+        registry.commit(release)
     publish(output_path(project), staging, release, project.output.keep_releases)
     return Published(release, sum(int(row["bytes"]) for row in rows.values()))
 
@@ -175,7 +187,19 @@ def _smallest(content: bytes, variants: Mapping[str, bytes]) -> int:
 
 
 def _tileset(tiled: TiledLayer, encoder: str) -> Iterator[tuple[str, bytes]]:
-    return implicit.write(tiled.tree) if encoder == "implicit" else explicit.write(tiled.tree)
+    write = implicit.write if encoder == "implicit" else explicit.write
+    return write(tiled.tree, version=tileset_version(tiled, encoder))
+
+
+def tileset_version(tiled: TiledLayer, encoder: str) -> str:
+    """Names a layer by all its tiles and their tree: it changes exactly when anything of it does.
+
+    It stands in the tileset itself, so it is made of the tileset without it.
+    """
+    write = implicit.write if encoder == "implicit" else explicit.write
+    documents = [f"{key} {digest(content)}" for key, content in write(tiled.tree)]
+    contents = [f"{tiled.key(place, encoder)} {tiled.records[name].content}" for place, name in tiled.inputs.items()]
+    return digest("\n".join(sorted([*documents, *contents])).encode())[:16]
 
 
 def _region(entities: LayerEntities) -> list[float]:

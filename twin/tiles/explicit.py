@@ -19,7 +19,9 @@ MAX_TILES = 256
 _ROOT_KEY = "tileset.json"
 
 
-def write(tree: TileTree, schema: Schema | None = None, max_tiles: int = MAX_TILES) -> Iterator[tuple[str, bytes]]:
+def write(
+    tree: TileTree, schema: Schema | None = None, max_tiles: int = MAX_TILES, version: str | None = None
+) -> Iterator[tuple[str, bytes]]:
     """Writes the tileset JSON of a tree: external tilesets `t/<digest>.json` first, `tileset.json` last.
 
     The name of an external tileset is the digest of its bytes, so an unchanged branch keeps its name. Errors fall
@@ -30,6 +32,7 @@ def write(tree: TileTree, schema: Schema | None = None, max_tiles: int = MAX_TIL
         tree: The tree; contents are keys in the store.
         schema: Metadata schema to publish with the tileset.
         max_tiles: Most tiles in one JSON, at least 6.
+        version: `asset.tilesetVersion` of the root (3D Tiles 1.1, "Asset"); left out by default.
 
     Yields:
         (key, bytes) of each JSON.
@@ -44,10 +47,16 @@ def write(tree: TileTree, schema: Schema | None = None, max_tiles: int = MAX_TIL
     tile = _tile(root, "", tree.root.geometric_error)
     tile["transform"] = list(tree.transform)
     document = _tileset(tile, root_error(tree), tree.extras)
+    document["asset"] |= versioned(version)
     if schema is not None:
         document["schema"] = schema.to_json()
     yield from written
     yield _ROOT_KEY, dump(document)
+
+
+def versioned(version: str | None) -> dict[str, str]:
+    """The part of `asset` that says which version of the tileset it is."""
+    return {} if version is None else {"tilesetVersion": version}
 
 
 def root_error(tree: TileTree) -> float:

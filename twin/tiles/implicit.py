@@ -11,7 +11,7 @@ import pyarrow as pa
 from twin.errors import MisuseError
 from twin.metadata.schema import ClassSchema, Property, Schema
 from twin.metadata.table import EncodedTable, encode_table
-from twin.tiles.explicit import box_json, dump, outward, root_error
+from twin.tiles.explicit import box_json, dump, outward, root_error, versioned
 from twin.tiles.subtree import Subtree, encode, level_offset, tile_bit
 from twin.tiles.types import TileNode, TileTree
 
@@ -49,13 +49,16 @@ def subtree_key(level: int, x: int, y: int) -> str:
     return SUBTREE_TEMPLATE.format(level=level, x=x, y=y)
 
 
-def write(tree: TileTree, schema: Schema | None = None, levels: int = SUBTREE_LEVELS) -> Iterator[tuple[str, bytes]]:
+def write(
+    tree: TileTree, schema: Schema | None = None, levels: int = SUBTREE_LEVELS, version: str | None = None
+) -> Iterator[tuple[str, bytes]]:
     """Writes `tileset.json` and the subtrees of a tree (3D Tiles 1.1, "Implicit Tiling", quadtree).
 
     Args:
         tree: The tree. Contents must be called `content_key(level, x, y)`; each node's level is its parent's plus one.
         schema: Metadata schema to publish; the class of tiles is added to it.
         levels: Levels a subtree holds.
+        version: `asset.tilesetVersion` (3D Tiles 1.1, "Asset"); left out by default.
 
     Yields:
         (key, bytes): subtrees in order of level, x, y, then `tileset.json`.
@@ -82,7 +85,7 @@ def write(tree: TileTree, schema: Schema | None = None, levels: int = SUBTREE_LE
     }
     extras = {"extras": dict(tree.extras)} if tree.extras else {}
     document = {
-        "asset": {"version": "1.1", "generator": "district-twin", **extras},
+        "asset": {"version": "1.1", "generator": "district-twin", **versioned(version), **extras},
         "geometricError": root_error(tree),
         "schema": full.to_json(),
         "root": root,
