@@ -1,0 +1,22 @@
+"""Moments as people write them: a date, or a date and time with or without a zone."""
+
+from __future__ import annotations
+
+import datetime
+
+from twin.errors import MisuseError
+
+
+def parse_moment(text: str) -> datetime.datetime:
+    """Reads an ISO 8601 date or date-time; a date is its first moment, and what states no zone is UTC.
+
+    Raises:
+        MisuseError: It is neither.
+    """
+    try:
+        moment = datetime.datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise MisuseError(
+            f"{text!r} is no time", next_step="write 2026-05-01, 2026-05-01T12:00:00Z or 2026-05-01T20:00:00+08:00"
+        ) from None
+    return moment.replace(tzinfo=datetime.UTC) if moment.tzinfo is None else moment.astimezone(datetime.UTC)

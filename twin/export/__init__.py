@@ -1,0 +1,1 @@
+"""Entities written for people who leave us: open formats, nothing held back."""
