@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table
-from sqlalchemy.exc import DBAPIError
 
 from twin.errors import StoreError
 
@@ -15,7 +14,13 @@ Box = tuple[float, float, float, float]
 
 
 class Dialect(Protocol):
-    """A kind of database."""
+    """A kind of database.
+
+    Attributes:
+        errors: What its driver raises, wrapped by SQLAlchemy and plain.
+    """
+
+    errors: tuple[type[Exception], ...]
 
     def engine(self) -> Engine:
         """Connections to it; none is opened yet."""
@@ -34,7 +39,7 @@ class Dialect(Protocol):
         """Begins the transaction of the one writer; waits for another one.
 
         Raises:
-            DBAPIError: It waited in vain; `explained` says so.
+            Exception: One of `errors`: it waited in vain; `explained` says so.
         """
 
     def insert(self, connection: Connection, table: Table, columns: Sequence[Sequence[Any]]) -> None:
@@ -52,5 +57,5 @@ class Dialect(Protocol):
     def damage(self, connection: Connection) -> list[str]:
         """Sentences about what the database itself finds broken, its index by place included."""
 
-    def explained(self, error: DBAPIError) -> StoreError:
-        """An error of the driver as one that says what to do next."""
+    def explained(self, error: Exception) -> StoreError:
+        """One of `errors` as one that says what to do next."""

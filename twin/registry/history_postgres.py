@@ -12,7 +12,7 @@ from sqlalchemy.pool import QueuePool
 from twin.errors import StoreError
 from twin.registry import postgres_schema
 from twin.registry.history_dialect import Box
-from twin.registry.postgres_address import Address, explained
+from twin.registry.postgres_address import Address, driver, explained
 
 BOX = "ST_MakeEnvelope(west, south, east, north, 4326)"
 """The expression the GiST index of `history_version` is made of (migration)."""
@@ -31,6 +31,7 @@ class PostgresDialect:
     def __init__(self, url: str, authority: str, read_only: bool = False, patience_s: float = 10.0) -> None:
         self._url = url
         self._address = Address.of(url)
+        self.errors: tuple[type[Exception], ...] = (DBAPIError, driver().Error)
         self._authority = authority
         self._read_only = read_only
         self._patience_s = patience_s
@@ -97,6 +98,7 @@ class PostgresDialect:
         )
         return [f"the index {name} is unusable" for name in connection.exec_driver_sql(sql).scalars()]
 
-    def explained(self, error: DBAPIError) -> StoreError:
+    def explained(self, error: Exception) -> StoreError:
         """As the registry explains them."""
-        return explained(self._address, error.orig if isinstance(error.orig, Exception) else error)
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        return explained(self._address, cause if isinstance(cause, Exception) else error)

@@ -36,6 +36,8 @@ class SqliteDialect:
         patience_s: How long a second writer waits, seconds.
     """
 
+    errors: tuple[type[Exception], ...] = (DBAPIError, sqlite3.Error)
+
     def __init__(self, path: Path, authority: str, read_only: bool = False, patience_s: float = 10.0) -> None:
         self._path = path
         self._authority = authority
@@ -156,7 +158,7 @@ class SqliteDialect:
         rows = [(sentence, connection.exec_driver_sql(sql + " LIMIT 5").scalars().all()) for sql, sentence in told]
         return [sentence.format(row) for sentence, ids in rows for row in ids]
 
-    def explained(self, error: DBAPIError) -> StoreError:
+    def explained(self, error: Exception) -> StoreError:
         """As the registry explains them."""
-        cause = error.orig
+        cause = error.orig if isinstance(error, DBAPIError) else error
         return schema.explained(self._path, cause if isinstance(cause, sqlite3.Error) else sqlite3.Error(str(error)))

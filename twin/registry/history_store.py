@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import pyarrow as pa
 from sqlalchemy import BigInteger, Connection, Engine, Select, bindparam, func, select
-from sqlalchemy.exc import DBAPIError
 
 from twin.entity import geid as geids
 from twin.errors import MisuseError
@@ -79,7 +78,7 @@ class SqlHistory:
                 yield connection
                 connection.commit()
             except BaseException:
-                with suppress(DBAPIError):  # a full disk may have ended the transaction already
+                with suppress(*self._dialect.errors):  # a full disk may have ended the transaction already
                     connection.rollback()
                 raise
 
@@ -98,7 +97,7 @@ class SqlHistory:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except DBAPIError as error:
+        except self._dialect.errors as error:
             raise self._dialect.explained(error) from error
 
     def editions(self) -> Sequence[Edition]:
