@@ -212,7 +212,7 @@ def gather(segments: list[Segment], segment: I64, row: I64) -> Footprints:
     if len(row) > _GATHER:
         cuts = range(0, len(row), _GATHER)
         return concat([gather(segments, segment[at : at + _GATHER], row[at : at + _GATHER]) for at in cuts])
-    used = np.unique(segment)
+    used = np.unique(segment) if len(segment) else np.zeros(1, dtype=np.int64)
     if len(used) == 1:
         only: Footprints = segments[int(used[0])].footprints
         return only.take(row)
@@ -230,7 +230,7 @@ def gather_columns(segments: list[Segment], segment: I64, row: I64, columns: Ite
         cuts = range(0, len(row), _GATHER)
         pieces = [gather_columns(segments, segment[at : at + _GATHER], row[at : at + _GATHER], names) for at in cuts]
         return pa.concat_tables(pieces).unify_dictionaries().combine_chunks()
-    used = np.unique(segment)
+    used = np.unique(segment) if len(segment) else np.zeros(1, dtype=np.int64)
     parts = [segments[number].table.select(names).take(pa.array(row[segment == number])) for number in used]
     if len(parts) == 1:
         return parts[0].combine_chunks()

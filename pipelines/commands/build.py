@@ -24,6 +24,11 @@ def build(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for another build of this project.")] = 0.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
     verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Tell more; twice: all stages.")] = 0,
+    at: Annotated[str, typer.Option("--at", metavar="TIME", help="Build the district as it was then.")] = "",
+    as_of: Annotated[str, typer.Option("--as-of", metavar="TIME", help="With --at: as it was known then.")] = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="With --at: release directory to write.")
+    ] = None,
 ) -> None:
     """Build the district and publish it.
 
@@ -31,6 +36,9 @@ def build(
     release that is served stays untouched until the new one is whole; a build that was killed goes on where it stopped.
     Exit code 0: all built; 3: built with findings; 1: failed; 2: twin.toml or a file is not as it must be.
     """
+    if at or as_of or output is not None:
+        _build_past(directory, (at, as_of, output), (as_json, workers, wait, quiet, verbose))
+        return
     from pipelines.pool import start_early, worker_count
 
     if not any(directory.glob("*/current.json")):
@@ -45,6 +53,39 @@ def build(
     result = run_build(
         project, BuildOptions(workers=workers, force=force, wait_s=wait), progress_for_terminal(quiet or as_json)
     )
+    if as_json:
+        typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=1))
+    else:
+        print_build(project, result, verbose)
+    raise typer.Exit(result.report.exit_code)
+
+
+def _build_past(directory: Path, which: tuple[str, str, Path | None], how: tuple[bool, int, float, bool, int]) -> None:
+    """Builds a snapshot of the history in a directory of its own; see `pipelines.snapshot_build`."""
+    from pipelines.build_result import BuildOptions
+    from pipelines.moment import parse_moment
+    from pipelines.progress import progress_for_terminal
+    from pipelines.project import load_project
+    from pipelines.project_registry import open_project_history
+    from pipelines.snapshot_build import SnapshotOptions, build_snapshot
+    from pipelines.summary import print_build
+    from twin.errors import MisuseError
+    from twin.registry.versions import Window
+
+    at, as_of, output = which
+    as_json, workers, wait, quiet, verbose = how
+    if not at or output is None:
+        raise MisuseError(
+            "a snapshot needs the moment and a folder", next_step="write `twin build --at 2026-05-01 -o DIR`"
+        )
+    project = load_project(directory)
+    window = Window(valid=parse_moment(at), as_of=parse_moment(as_of) if as_of else None)
+    history = open_project_history(project)
+    try:
+        options = SnapshotOptions(window, output, BuildOptions(workers=workers, wait_s=wait))
+        result = build_snapshot(project, history, options, progress_for_terminal(quiet or as_json))
+    finally:
+        history.close()
     if as_json:
         typer.echo(json.dumps(result.to_json(), ensure_ascii=False, indent=1))
     else:
