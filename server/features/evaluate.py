@@ -155,6 +155,8 @@ class Evaluation:
         return found
 
     def _between(self, args: list[Node]) -> Value:
+        if len(args) == 2 and isinstance(args[1], list):  # as drafts of CQL2 had it, and pygeofilter writes it
+            args = [args[0], *args[1]]
         if len(args) != 3:
             _wrong("between")
         return pc.and_kleene(self._compare(">=", args[0], args[1]), self._compare("<=", args[0], args[2]))

@@ -68,8 +68,9 @@ def literal(node: Node, place: Place) -> shapely.Geometry:
     xy = shapely.get_coordinates(made)
     if not np.isfinite(xy).all():
         raise refused("A geometry in the filter has a coordinate that is no number.")
-    flat = shapely.force_2d(made)
-    return shapely.set_coordinates(flat, xy[:, ::-1]) if place.crs.north_first else flat
+    flat: shapely.Geometry = shapely.force_2d(made)
+    turned: shapely.Geometry = shapely.set_coordinates(flat, xy[:, ::-1]) if place.crs.north_first else flat
+    return turned
 
 
 def _made(node: Node) -> Any:

@@ -10,13 +10,15 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from server.context import Context, json_answer, tagged
+from server.features.conformance import FEATURES
 from server.viewer_files import STATIC_POLICY
 
-#: Only what `tests/server/test_conformance.py` proves.
+#: Only what `tests/server/test_conformance.py` and `tests/server/test_features_conformance.py` prove.
 CONFORMANCE = (
     "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/core",
     "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/landing-page",
     "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/json",
+    *FEATURES,
 )
 OPENAPI_TYPE = "application/vnd.oai.openapi+json;version=3.1"
 PAGE_HEADERS = {"Content-Security-Policy": STATIC_POLICY, "Referrer-Policy": "no-referrer"}
@@ -53,7 +55,9 @@ def _links(context: Context) -> list[dict[str, str]]:
         context.link("service-doc", "docs", media_type="text/html", title="Documentation of the endpoints"),
         context.link("conformance", "conformance", title="Conformance declaration"),
         context.link("http://www.opengis.net/def/rel/ogc/1.0/conformance", "conformance"),
-        context.link("data", "release", title="The release: layers, tilesets and their properties"),
+        context.link("data", "collections", title="Collections of features"),
+        context.link("http://www.opengis.net/def/rel/ogc/1.0/data", "collections"),
+        context.link("describedby", "release", title="The release: layers, tilesets and their properties"),
         context.link("search", "entities", title="Entities by name, address or identifier"),
     ]
     if context.viewer:

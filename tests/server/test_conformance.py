@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from server.features.conformance import FEATURES
 from server.routers.landing import CONFORMANCE
 
 COMMON = "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/"
 
 
 def test_exactly_the_proven_classes_are_declared(get: Any) -> None:
-    assert get("/conformance").json() == {"conformsTo": [COMMON + name for name in ("core", "landing-page", "json")]}
-    assert len(set(CONFORMANCE)) == 3
+    common = [COMMON + name for name in ("core", "landing-page", "json")]
+    assert get("/conformance").json() == {"conformsTo": [*common, *FEATURES]}
+    assert len(set(CONFORMANCE)) == 3 + len(FEATURES)
 
 
 def test_core_unknown_and_invalid_parameters_are_400(get: Any) -> None:
