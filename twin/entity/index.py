@@ -19,6 +19,7 @@ import shapely
 from numpy.typing import NDArray
 
 from twin.entity import geid as geids
+from twin.entity.address import AddressBook, Candidate
 from twin.entity.aliases import AliasTexts
 from twin.entity.index_schema import ATTRIBUTE, GEOMETRY, INDEX_FIELDS, index_schema, sorted_table
 from twin.entity.level_grid import LevelGrid
@@ -236,6 +237,11 @@ class EntityIndex:
             return self._reaches(rows, np.asarray(h, np.float64)[query], tolerance_m + VERTICAL_SLACK_M)
 
         return find_positions(self._outlines(), self._grid(), np.asarray(xy, np.float64), tolerance_m, keep)
+
+    def by_address(self, text: str, limit: int = 10) -> list[Candidate]:
+        """Entities whose address or name is like a text people wrote, the best first, with score and reasons."""
+        made: AddressBook = self._made("addresses", lambda: AddressBook(self.table["address"], self.table["name"]))
+        return made.find(text, limit)
 
     def _outlines(self) -> Outlines:
         made: Outlines = self._made("outlines", lambda: Outlines.of(self.table[GEOMETRY]))
