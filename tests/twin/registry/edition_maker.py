@@ -227,7 +227,8 @@ def _standing(first: list[Thing], rng: np.random.Generator) -> tuple[list[int], 
         if length > 2 and not stacked & {a, b}:
             near.setdefault(a, []).append(b)
     big = shapely.area(shapes) > 25
-    simple = (shapely.get_num_interior_rings(shapes) == 0) & (shapely.area(shapely.convex_hull(shapes)) < 2000)
+    plain = (shapely.get_type_id(shapes) == 3) & (shapely.get_num_interior_rings(shapes) == 0)
+    simple = plain & (shapely.area(shapely.convex_hull(shapes)) < 2000)
     rows = [row for row in rng.permutation(len(first)).tolist() if row not in stacked and big[row] and simple[row]]
     return rows, near
 
@@ -343,7 +344,7 @@ def _rebuild(desk: Desk) -> None:
             desk.done.discard(row)
             continue
         height = old.height * desk.rng.uniform(1.1, 4.0)
-        storeys = float(round(height / 3))
+        storeys = float(np.round(height / 3))
         key = [desk.new_key(), desk.new_key(), desk.new_key(), None, old.key][desk.rng.integers(5)]
         text = json.dumps({"use": int(desk.rng.integers(9)), "built": 2026})
         desk.put(row, Change.REPLACED, "rebuilt", shape=shape, height=height, storeys=storeys, key=key, text=text)
