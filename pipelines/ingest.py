@@ -14,7 +14,7 @@ import shapely
 from numpy.typing import NDArray
 
 from pipelines.columns import conform, segment_table, source_aliases, text_column
-from pipelines.kept import KeptFile, same_rows, source_records, take_whole
+from pipelines.kept import KeptFile, idle_row_id, same_rows, source_records, take_whole
 from pipelines.plan import BlockTask, SourceFile
 from pipelines.project import Layer, Source
 from pipelines.rules import SourceRules, height_context
@@ -137,7 +137,7 @@ def _write(path: Path, block: SourceBlock, context: IngestContext) -> None:
     if path.exists():
         return
     place = path.name[_FILE_DIGITS:]
-    records = source_records(block)
+    records = source_records(block, idle_row_id(context.source, context.file.opened.fid_column))
     if records is not None and take_whole(context.kept, place, path, records):
         return
     if not _patch(path, block, context, records):

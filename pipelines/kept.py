@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 import twin
 from pipelines.inputs import BUILD_FORMAT, file_digest, file_stamp
 from pipelines.plan import BLOCK, BuildPlan
+from pipelines.project import Source
 from pipelines.segment import Segment, link_segment, open_segment, read_facts, read_source
 from twin.sources.vector import SourceBlock
 
@@ -123,11 +124,27 @@ def keep(work: Path, kept: Path, described: list[dict[str, str]]) -> None:
     work.rename(kept)
 
 
-def source_records(block: SourceBlock) -> pa.Table | None:
-    """Records of a block as they are compared; None where a geometry needed treatment on being read."""
+def source_records(block: SourceBlock, row_id: str | None = None) -> pa.Table | None:
+    """Records of a block as they are compared; None where a geometry needed treatment on being read.
+
+    Args:
+        block: The block.
+        row_id: Column that numbers the rows of the file and that nothing is made of: left out, or one row put in would
+            change all that follow it.
+    """
     if block.wkb is None or block.reasons or _GEOMETRY in block.attributes.column_names:
         return None
-    return block.attributes.append_column(_GEOMETRY, block.wkb)
+    attributes = block.attributes
+    named = attributes.drop_columns([row_id]) if row_id in attributes.column_names else attributes
+    return named.append_column(_GEOMETRY, block.wkb)
+
+
+def idle_row_id(source: Source, row_id: str | None) -> str | None:
+    """The row number of a file format, where the project makes nothing of it."""
+    if row_id is None:
+        return None
+    used = json.dumps(source.model_dump(mode="json", include={"fields", "height", "ground"}, by_alias=True))
+    return None if json.dumps(row_id) in used else row_id
 
 
 def take_whole(kept: KeptFile | None, name: str, new: Path, records: pa.Table | None = None) -> bool:

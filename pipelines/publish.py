@@ -176,10 +176,10 @@ def _write_layer(project: Project, staging: Staging, layer: LayerRelease) -> dic
 
 def _put_tile(writer: StoreWriter, staging: Staging, layer: LayerRelease, key: str, name: str) -> int:
     """Writes a tile that was staged or is taken over; gives its size as sent over the network."""
-    etag = layer.tiled.records[name].content
-    held = staging.held(tile_piece(name)) or layer.taken.held(etag)
-    writer.put_held(key, held, etag)
-    return min(held.sizes.values())
+    record = layer.tiled.records[name]
+    held = staging.held(tile_piece(name)) or layer.taken.held(record.content)
+    writer.put_held(key, held, record.content)
+    return record.sent
 
 
 def _smallest(content: bytes, variants: Mapping[str, bytes]) -> int:

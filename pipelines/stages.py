@@ -159,7 +159,7 @@ def _layer(plan: BuildPlan, layer: str, read: _Read, registry: IdentityRegistry,
         identity = identify(registry, plan.project, layer, features)
         entities = prepare(plan.project, layer, features, identity)
     served = None if options.force else served_release(out)
-    taken = taken_from(served, layer)
+    taken = taken_from(served, layer, plan.project.output.store)
     with watch.stage("compare"):
         kept = None if options.force else carried.read(plan.project.root / WORK / KEPT, layer)
         unchanged = carried.compare(kept, entities)

@@ -38,6 +38,7 @@ Place = tuple[int, int, int]
 
 #: File in a release that says which input each tile was made of; the next build takes over what is still right.
 TILE_INPUTS = "tiles.json"
+_ARCHIVE = "3tz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +49,24 @@ class TileRecord:
         content: Digest of its content.
         box: Its box in the layer's frame.
         triangles, raw_bytes: Figures for the report.
+        sent: Bytes of its smallest form, whether the kind of store holds that form or not.
     """
 
     content: str
     box: Box
     triangles: int = 0
     raw_bytes: int = 0
+    sent: int = 0
 
     def to_json(self) -> list[Any]:
         """As stored in `TILE_INPUTS`."""
-        return [self.content, *self.box.low, *self.box.high, self.triangles, self.raw_bytes]
+        return [self.content, *self.box.low, *self.box.high, self.triangles, self.raw_bytes, self.sent]
 
     @classmethod
     def from_json(cls, row: list[Any]) -> TileRecord:
         """Reads `to_json`."""
-        content, x0, y0, z0, x1, y1, z1, triangles, raw = row
-        return cls(content, Box((x0, y0, z0), (x1, y1, z1)), triangles, raw)
+        content, x0, y0, z0, x1, y1, z1, triangles, raw, sent = row
+        return cls(content, Box((x0, y0, z0), (x1, y1, z1)), triangles, raw, sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +107,12 @@ class TakenTile:
         return self.store.read(self.key, encoding)
 
 
-def taken_from(served: Release | None, layer: str) -> Taken:
-    """What the served release offers for a layer; nothing where it is missing or damaged."""
-    if served is None or layer not in served.layers:
+def taken_from(served: Release | None, layer: str, kind: str) -> Taken:
+    """What the served release offers for a layer; nothing where it is missing or damaged.
+
+    An archive does not hold every variant, so only another archive can be made of it.
+    """
+    if served is None or layer not in served.layers or (_ARCHIVE == served.info["layers"][layer]["kind"] != kind):
         return Taken()
     try:
         document = json.loads((served.path / TILE_INPUTS).read_bytes())[layer]
@@ -309,7 +315,8 @@ def tile_piece(name: str) -> str:
 
 def _stage(staging: Staging, tile: EncodedTile, box: Box) -> TileRecord:
     """Keeps a finished tile: first its content, then the mark that it is there."""
-    record = TileRecord(tile.key, box, tile.triangles, tile.raw_bytes)
+    sent = min(map(len, (tile.content, *tile.variants.values())))
+    record = TileRecord(tile.key, box, tile.triangles, tile.raw_bytes, sent)
     staging.put(tile_piece(tile.input), tile.content, tile.variants, json.dumps(record.to_json()).encode())
     listing = staging.path / "inputs"
     listing.mkdir(exist_ok=True)
