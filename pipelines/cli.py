@@ -15,7 +15,21 @@ from twin import __version__
 from twin.errors import TwinError
 
 #: Commands of this package; each module has `register(app)`. Imported only when asked for, so that `twin id` is quick.
-COMMANDS = ("init", "check", "build", "diff", "validate", "info", "entities", "export", "id", "rollback", "registry", "demo")
+COMMANDS = (
+    "init",
+    "check",
+    "build",
+    "diff",
+    "validate",
+    "info",
+    "entities",
+    "export",
+    "id",
+    "rollback",
+    "registry",
+    "update",
+    "demo",
+)
 #: Entry-point group in which other packages offer commands (`server` brings `serve`).
 GROUP = "twin.commands"
 

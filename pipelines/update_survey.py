@@ -1,0 +1,96 @@
+"""Reads the new edition of a survey: the sources of twin.toml up to entities with footprints and heights, no tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.adopt import versions_of_index
+from pipelines.build_result import WORK, BuildOptions
+from pipelines.identify import Identified, identify
+from pipelines.layer import layer_report, prepare, require_something
+from pipelines.plan import make_plan
+from pipelines.pool import worker_count, workers
+from pipelines.progress import Progress, Stopwatch
+from pipelines.project import Project
+from pipelines.publish import index_columns
+from pipelines.stages import _discard_other_work, _features, _ingest
+from twin.registry.identity import IdentityRegistry
+from twin.report import LayerReport
+
+
+@dataclass(frozen=True, slots=True)
+class NewEdition:
+    """What the sources of twin.toml say now.
+
+    Attributes:
+        versions: n entities of all layers, as `VERSION_FIELDS` has them; `geid` is what the registry would say by key
+            or place alone, before the editions are compared.
+        minted: (n,) True where that identifier is new to the registry.
+        by_geometry: (n,) True where the source gives no usable key.
+        reports: The account of every layer.
+        key: Digest of project, sources and program (`pipelines.inputs.build_key`).
+    """
+
+    versions: pa.Table
+    minted: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    by_geometry: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    reports: tuple[LayerReport, ...]
+    key: str
+
+
+def read_edition(
+    project: Project,
+    registry: IdentityRegistry,
+    key: str,
+    options: BuildOptions,
+    tell: tuple[Progress, Stopwatch],
+) -> NewEdition:
+    """Runs the stages of a build up to identified entities; the registry is only read.
+
+    The work stays on disk, so that the build after the update need not read the sources a second time.
+
+    Raises:
+        TwinError: See the stages of a build.
+    """
+    pa.set_memory_pool(pa.system_memory_pool())
+    progress, watch = tell
+    work = project.root / WORK / key
+    _discard_other_work(project.root / WORK, key)
+    with watch.stage("open"):
+        plan = make_plan(project, key)
+    with workers(worker_count(options.workers or project.output.workers), plan.features) as pool:
+        read = _ingest(plan, work, options.force, (pool, progress, watch))
+    tables, minted, reports = [], [], []
+    for layer in sorted(plan.attributes):
+        with watch.stage("resolve"):
+            features = _features(plan, layer, read)
+            report = layer_report(layer, features)
+            require_something(report)
+        with watch.stage("identify"):
+            identity = identify(registry, project, layer, features)
+        with watch.stage("versions"):
+            columns = index_columns(project, prepare(project, layer, features, identity))
+            tables.append(versions_of_index(pa.table(dict(columns))))
+            minted.append(_minted(identity))
+        reports.append(report)
+    versions = pa.concat_tables(tables)
+    keyless = versions.column("source_key").is_null().to_numpy()
+    return NewEdition(versions, np.concatenate(minted), keyless, tuple(reports), key)
+
+
+def _minted(identity: Identified) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """(k,) entities in the order of the layer whose identifier the registry has never given before."""
+    fresh: set[str] = set()
+    for one in identity.resolved:
+        how = np.asarray(one.how.indices) == 2
+        fresh.update(one.geids.filter(pa.array(how)).to_pylist())
+    return np.array([name in fresh for name in identity.geid.to_pylist()], dtype=np.bool_)
+
+
+def outcome_counts(reports: tuple[LayerReport, ...]) -> Mapping[str, int]:
+    """Features read and entities found, over all layers."""
+    return {"read": sum(one.read for one in reports), "entities": sum(one.entities for one in reports)}
