@@ -2,8 +2,8 @@
 # Installs the system packages a task needs and this machine lacks, when run as root on Debian or Ubuntu; says what to
 # install otherwise, and succeeds: tests that need something absent skip, and fail where CI=true.
 #
-#   bash tools/system_packages.sh test            # Chromium for the end-to-end tests
-#   bash tools/system_packages.sh bench           # Chromium, nginx and wrk for the measurements
+#   bash tools/system_packages.sh test            # Chromium for the end-to-end tests, PostgreSQL with PostGIS for the registry
+#   bash tools/system_packages.sh bench           # Chromium, PostGIS, nginx and wrk for the measurements
 #   bash tools/system_packages.sh --install NAME…  # these packages
 set -euo pipefail
 
@@ -24,10 +24,20 @@ has_cjk_font() {
     present fc-list && [ -n "$(fc-list :lang=zh family 2>/dev/null | head -n 1)" ]
 }
 
+has_postgis() {
+    local control
+    for control in /usr/share/postgresql/*/extension/postgis.control /usr/pgsql-*/share/extension/postgis.control; do
+        if [ -f "$control" ]; then return 0; fi
+    done
+    return 1
+}
+
 missing_packages() {
     any_present "${TWIN_CHROMIUM:-chromium}" chromium chromium-browser google-chrome google-chrome-stable || echo chromium
     # So that Chinese names in screenshots are letters, not boxes.
     has_cjk_font || printf '%s\n' fontconfig fonts-noto-cjk
+    # For a private cluster of the registry's tests.
+    has_postgis || printf '%s\n' postgresql postgresql-postgis
     if [ "$1" = bench ]; then
         present nginx || echo nginx
         present wrk || echo wrk
