@@ -17,13 +17,14 @@ from starlette.types import Message, Receive, Scope, Send
 
 from server.context import Context, refuse_unknown_parameters
 from server.cors import Cors
+from server.entity_path import EntityPath
 from server.metrics import Metrics
 from server.openapi import install_openapi
 from server.problem import ProblemError, method_not_allowed, not_found, render, send_problem
 from server.releases import Releases
 from server.representation import send_redirect
 from server.retired import Registered
-from server.routers import archives, entities, features, health, history, landing, resolve
+from server.routers import archives, entities, features, geovolumes, health, history, landing, resolve
 from server.routers import releases as release_router
 from server.settings import Settings, private_crs, registry_location, release_directory
 from server.tiles import Tiles
@@ -59,6 +60,8 @@ class Application:
         registered = Registered(registry_location(settings.root))
         self.timeline = Timeline(registry_location(settings.root), authority_of(self.releases))
         self.context = Context(settings, self.releases, self.viewer.built, registered, self.timeline)
+        self._entities_prefix = f"{base}/entities/"
+        self._entities = EntityPath(self.context, self._entities_prefix, self.metrics)
         self.api = make_api(self.context, self._lifespan)
         self._cors = Cors(settings.cors) if settings.cors else None
 
@@ -73,7 +76,7 @@ class Application:
                 return
         if scope["path"].startswith(self._tiles_prefix):
             await self.tiles(scope, receive, send)
-        else:
+        elif not scope["path"].startswith(self._entities_prefix) or not await self._entities.answered(scope, send):
             await self._slow_path(scope, receive, send)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -178,7 +181,7 @@ def make_api(context: Context, lifespan: object) -> FastAPI:
         lifespan=lifespan,  # type: ignore[arg-type]
         dependencies=[Depends(refuse_unknown_parameters)],
     )
-    for module in (landing, release_router, archives, history, entities, resolve, features, health):
+    for module in (landing, release_router, archives, history, entities, resolve, features, geovolumes, health):
         api.include_router(module.router(context))
     api.add_exception_handler(ProblemError, _on_problem)
     api.add_exception_handler(HTTPException, _on_http)
