@@ -247,3 +247,15 @@ def test_tiles_of_an_archive_are_not_passed_on_without_their_variants(tmp_path: 
     made.output = 'store = "sqlite"\n'
     made.write().build()
     assert stored(made.root) == cold(made.root, tmp_path / "cold")
+
+
+def test_files_of_unchanged_tiles_are_the_same_files(tmp_path: Path) -> None:
+    made = district(tmp_path, output='store = "directory"\n')
+    made.build()
+    before = {path.name: path.stat().st_ino for path in made.release.store_path("buildings").rglob("*.glb*")}
+    changed(made, "height")
+    result = made.build()
+    after = {path.name: path.stat().st_ino for path in made.release.store_path("buildings").rglob("*.glb*")}
+    shared = before.keys() & after.keys()
+    assert all(before[name] == after[name] for name in shared)
+    assert len({name for name in shared if name.endswith(".glb")}) == result.tiles - result.tiles_written

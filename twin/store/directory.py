@@ -145,8 +145,26 @@ class DirectoryWriter(Closing):
         self._entries[key] = Entry(key, media_type(key), len(content), etag_of(content, etag), tuple(sorted(variants)))
 
     def put_held(self, key: str, held: Held, etag: str) -> None:
-        """Adds held content; see `base.StoreWriter`."""
-        put_whole(self, key, held, etag)
+        """Adds held content; see `base.StoreWriter`. Files of a directory of ours are linked."""
+        source = getattr(held, "store", None)
+        if not (isinstance(source, DirectoryStore) and self._link(key, source, held.key, etag)):  # type: ignore[attr-defined]
+            put_whole(self, key, held, etag)
+
+    def _link(self, key: str, source: DirectoryStore, old: str, etag: str) -> bool:
+        """Links the files of an entry; False where the disk has no links, or they lie on another one."""
+        entry = source.get(old)
+        if entry is None or check_key(key) in self._entries:
+            return False
+        file = self._staged / key
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            for ending in ("", *(SUFFIX[encoding] for encoding in entry.encodings)):
+                (self._staged / (key + ending)).unlink(missing_ok=True)
+                os.link(source.path / (old + ending), self._staged / (key + ending))
+        except OSError:
+            return False
+        self._entries[key] = Entry(key, media_type(key), entry.size, quoted(etag), entry.encodings)
+        return True
 
     def commit(self) -> None:
         """Writes the list of entries and puts the directory in place, over an older one."""
