@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as clock
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -43,7 +43,7 @@ class EntityView:
     """
 
     project: Project
-    selection: Selection = Selection()
+    selection: Selection = field(default_factory=Selection)
 
     def where(
         self,

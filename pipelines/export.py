@@ -1,4 +1,4 @@
-"""An export: which entities, from the release or the history, into which format and CRS; written whole or not at all."""
+"""An export: which entities of release or history, in which format and CRS; a file is whole or not there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A snapshot of the history as a table of entities: typed attributes, mapped from a file, a page in memory at a time."""
+"""A snapshot of the history as a table of entities: typed attributes, mapped from a file, read page by page."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Moment:
 def pin(history: History, valid: Time | None, as_of: Time | None) -> Moment:
     """Fills in the time that was not given, without asking a clock.
 
-    What was known: all that is recorded, that is up to the latest edition. When it was so: the moment of that knowledge.
+    What was known: all up to the latest edition. When it was so: the moment of that knowledge.
 
     Raises:
         MisuseError: The history is empty, or nothing had been recorded by `as_of`.

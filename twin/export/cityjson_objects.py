@@ -1,4 +1,4 @@
-"""City objects as JSON: a surface on the ground, a closed solid where there is a height, attributes with their types."""
+"""City objects as JSON: a surface on the ground, a closed solid where there is a height, typed attributes."""
 
 from __future__ import annotations
 

@@ -175,4 +175,5 @@ def _offsets(array: pa.ListArray, valid: Bools | None = None) -> I64:
     offsets = np.asarray(array.offsets, dtype=np.int64)
     if valid is not None and not valid.all() and (np.diff(offsets)[~valid] != 0).any():
         raise ValueError("a null list with values under it")
-    return offsets - offsets[0]
+    started: I64 = offsets - offsets[0]
+    return started

@@ -49,9 +49,7 @@ def write_geopackage(entities: Entities, crs: Crs, about: About, path: Path) -> 
             for name, table in _tables(entities, about):
                 pyogrio.write_arrow(table, path, layer=name, driver="GPKG", append=False)
     except DataSourceError as error:
-        raise StoreError(
-            f"cannot be written ({error})", file=path, next_step="free disk space, check rights"
-        ) from error
+        raise StoreError(f"cannot be written ({error})", file=path, next_step="free disk space") from error
 
 
 @contextmanager
