@@ -10,7 +10,7 @@ from pipelines.build_result import REGISTRY
 from pipelines.project_model import Project
 from twin.errors import ProjectError
 from twin.registry.identity import IdentityRegistry
-from twin.registry.open import SCHEMES, is_database_url, open_registry
+from twin.registry.open import SCHEMES, open_registry
 
 if TYPE_CHECKING:
     from twin.registry.versions import History
@@ -28,7 +28,7 @@ def registry_location(project: Project) -> Path | str:
         ProjectError: The variable holds something else than the address of a PostgreSQL database.
     """
     told = os.environ.get(VARIABLE, "").strip()
-    if told and not is_database_url(told):
+    if told and not told.startswith(SCHEMES):
         raise ProjectError(
             f"{VARIABLE} is not the address of a PostgreSQL database",
             next_step=f"begin it with {SCHEMES[0]}, or unset it to use {REGISTRY}",
