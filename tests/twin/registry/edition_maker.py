@@ -182,11 +182,13 @@ class Desk:
         """Rows for an edit, not used so far."""
         wanted = round(len(self.before) * percent / 100)
         taken: list[int] = []
+        unfit: list[int] = []
         while self.free and len(taken) < wanted:
             row = self.free.pop()
-            if row not in self.done and good(row):
-                self.done.add(row)
-                taken.append(row)
+            if row not in self.done:
+                (taken if good(row) else unfit).append(row)
+        self.done.update(taken)
+        self.free += unfit[::-1]
         return taken
 
     def new_key(self) -> str | None:
