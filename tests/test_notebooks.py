@@ -37,7 +37,9 @@ def test_a_notebook_runs_and_shows_a_picture(path: Path, tmp_path: Path, monkeyp
     book = nbformat.read(path, as_version=4)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the kernel's own libraries
-        NotebookClient(book, timeout=300, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+        NotebookClient(
+            book, timeout=300, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+        ).execute()
     outputs = [output for cell in book.cells for output in cell.get("outputs", ())]
     assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
     pictures = [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
