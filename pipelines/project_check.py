@@ -94,6 +94,9 @@ def value_at(raw: Any, place: Place) -> Any:
     return raw
 
 
+_SECRET = frozenset({"database_url"})  # keys whose value may hold a password: never shown
+
+
 def _say(detail: ErrorDetails, place: Place, raw: dict[str, Any]) -> str:
     kind = detail["type"]
     if kind == "extra_forbidden":
@@ -106,6 +109,8 @@ def _say(detail: ErrorDetails, place: Place, raw: dict[str, Any]) -> str:
         return _wrong_choice(value_at(raw, (*place, "from")), _tag_list(place), "`from` is")
     if kind == "literal_error":
         return _wrong_literal(place, raw)
+    if place and place[-1] in _SECRET:
+        return f"is not allowed as it stands; allowed: {_allowed(place, raw)}"
     return f"{_wrong(detail, value_at(raw, place))}; allowed: {_allowed(place, raw)}"
 
 
