@@ -43,10 +43,8 @@ class Why(StrEnum):
     OVERLAP = "overlap"  # outlines overlap and share walls
     KEY_ONLY = "key_only"  # same key, far from where it was or without a footprint
     PIECES = "pieces"  # several lie inside one and fill it
-    DOMINANT_PIECE = "dominant_piece"  # as before, but one piece is nearly all of it
     OTHER_OUTLINE = "other_outline"  # another outline at the same place
     OTHER_HEIGHT = "other_height"  # same outline under a new key, much higher or lower
-    ENTANGLED = "entangled"  # several with several
     NOTHING_THERE = "nothing_there"  # nothing of the other edition stands there
     KEY_REUSED = "key_reused"  # its key stands for another thing now
     LIKE_NEARBY = "like_nearby"  # nothing stands there, but the same outline came or went nearby
