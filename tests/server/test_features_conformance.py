@@ -95,7 +95,7 @@ def test_core_wrong_parameters_are_400_problems(fetch: Any, query: str) -> None:
 
 
 @pytest.mark.parametrize("time", ["2020-01-01T00:00:00Z", "2020-01-01", "2020-01-01/..", "../2020-01-01", "/2020-01-01",
-                                  "2019-01-01T00:00:00%2B08:00/2020-01-01", "../..", "0001-01-01", "9999-12-31"])  # fmt: skip
+                                  "2019-01-01T00:00:00%2B08:00/2020-01-01", "../..", "0001-01-01", "9999-12-31"])  # fmt: skip  # noqa: E501
 def test_core_without_a_history_every_feature_matches_any_time(fetch: Any, time: str) -> None:
     assert fetch(f"{ITEMS}?datetime={time}&limit=3").json()["features"] == fetch(f"{ITEMS}?limit=3").json()["features"]
 
