@@ -25,7 +25,8 @@ from twin.export.columns import apart
 from twin.export.entities import Selection, footprints_of
 
 FILES = ("all.gpkg", "all.parquet", "all.city.json", "all.city.jsonl", "all.geojsonl")
-PRIVATE = "+proj=tmerc +lat_0=0 +lon_0=121.4642 +k=1 +x_0=3487.125 +y_0=-3457211.5 +ellps=GRS80 +towgs84=0,0,0 +units=m +no_defs"
+PRIVATE = "+proj=tmerc +lat_0=0 +lon_0=121.4642 +k=1 +x_0=3487.125 +y_0=-3457211.5 +ellps=GRS80 "
+    "+towgs84=0,0,0 +units=m +no_defs"
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +162,7 @@ def test_no_file_is_replaced_unless_asked_and_none_is_left_half_written(made: Di
         write(made, "all.gpkg", tmp_path)
     with pytest.raises(MisuseError):
         export(load_project(made.root), made.root / "twin.toml", ExportOptions(form=form_of(path), force=True))
-    with pytest.raises(MisuseError, match="datum|GCJ"):
+    with pytest.raises(MisuseError, match="GCJ"):
         write(made, "shifted.gpkg", tmp_path, crs="gcj02")
     assert [one.name for one in tmp_path.iterdir()] == ["all.gpkg"]
 

@@ -1,4 +1,4 @@
-"""CityJSON: every solid is closed, its volume is area times height, parts lie in their buildings, and others can read it."""
+"""CityJSON: every solid is closed, its volume is area times height, parts lie in their buildings, others read it."""
 
 from __future__ import annotations
 
