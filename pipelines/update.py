@@ -22,7 +22,7 @@ from pipelines.update_survey import read_edition
 from pipelines.update_undo import undo_last
 from twin.errors import MisuseError
 from twin.registry.open import is_database_url, open_history
-from twin.registry.versions import Edition, History
+from twin.registry.versions import Edition, EditionKind, History
 from twin.store.release import CURRENT, lock
 
 
@@ -137,6 +137,7 @@ def run_update(project: Project, options: UpdateOptions, tell: tuple[Progress, S
             if begun and is_database_url(where):
                 with open_project_registry(project) as registry:
                     repair(registry, believed(project, reader)[0])
+            _mend_bridges(project.root / BRIDGES, reader)
             plan = _plan(project, options, (key, reader), (progress, watch))
         if plan.doubtful and not options.accept_doubtful:
             return Applied(plan, None)
@@ -149,6 +150,13 @@ def run_update(project: Project, options: UpdateOptions, tell: tuple[Progress, S
         with watch.stage("bridge"):
             paths = write_bridge(project.root / BRIDGES, edition.number, bridge_of(plan))
     return Applied(plan, edition, paths)
+
+
+def _mend_bridges(folder: Path, history: History) -> None:
+    """Writes bridge files an update was stopped before; the history holds what is in them."""
+    for one in history.editions():
+        if one.kind is EditionKind.UPDATE and not (folder / f"{one.number}.csv").exists():
+            write_bridge(folder, one.number, history.bridge(one.number))
 
 
 def _adopted_from(out: Path, valid_from: datetime.datetime) -> datetime.datetime:

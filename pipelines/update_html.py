@@ -87,7 +87,8 @@ def _map(plan: UpdatePlan) -> Iterator[str]:
     origin = np.array([west - margin, north + margin])
     size = np.array([east - west + 2 * margin, north - south + 2 * margin]) * _DECIMETRES
     box = f"0 0 {size[0]:.0f} {size[1]:.0f}"
-    yield "<section><h2>Map <small>地图 · wheel or buttons to zoom, drag to move, click a row below to go there</small></h2>"
+    yield "<section><h2>Map <small>地图 · wheel or buttons to zoom, drag to move, "
+    yield "click a row below to go there</small></h2>"
     yield '<figure class="stage"><div class="tools"><button data-zoom="in">+</button><button data-zoom="out">−</button>'
     yield '<button data-zoom="all">All · 全图</button></div>'
     yield f'<svg id="map" class="map" viewBox="{box}" data-all="{box}" role="img" aria-label="map">'
