@@ -109,9 +109,8 @@ def _say(detail: ErrorDetails, place: Place, raw: dict[str, Any]) -> str:
         return _wrong_choice(value_at(raw, (*place, "from")), _tag_list(place), "`from` is")
     if kind == "literal_error":
         return _wrong_literal(place, raw)
-    if place and place[-1] in _SECRET:
-        return f"is not allowed as it stands; allowed: {_allowed(place, raw)}"
-    return f"{_wrong(detail, value_at(raw, place))}; allowed: {_allowed(place, raw)}"
+    wrong = "cannot be what it is" if place and place[-1] in _SECRET else _wrong(detail, value_at(raw, place))
+    return f"{wrong}; allowed: {_allowed(place, raw)}"
 
 
 def _unknown_key(place: Place, raw: dict[str, Any]) -> str:
