@@ -25,8 +25,10 @@ from twin.export.columns import apart
 from twin.export.entities import Selection, footprints_of
 
 FILES = ("all.gpkg", "all.parquet", "all.city.json", "all.city.jsonl", "all.geojsonl")
-PRIVATE = "+proj=tmerc +lat_0=0 +lon_0=121.4642 +k=1 +x_0=3487.125 +y_0=-3457211.5 +ellps=GRS80 "
+PRIVATE = (
+    "+proj=tmerc +lat_0=0 +lon_0=121.4642 +k=1 +x_0=3487.125 +y_0=-3457211.5 +ellps=GRS80 "
     "+towgs84=0,0,0 +units=m +no_defs"
+)
 
 
 @pytest.fixture(scope="module")
