@@ -263,34 +263,52 @@ class ChangeTable(_Table):
         default=True, description="An id stands for the same building in both editions unless its geometry contradicts"
     )
     jitter_m: float = Field(
-        default=0.05, ge=0, le=10, description="How far a corner may stray, east and north each, without having moved, metres"
+        default=0.05,
+        ge=0,
+        le=10,
+        description="How far a corner may stray, east and north each, without having moved, metres",
     )
     shift_m: float = Field(
         default=1.5, ge=0, le=100, description="Farthest shift of an outline that is followed, metres"
     )
     search_m: float = Field(
-        default=15.0, ge=0, le=1000, description="How far around the same outline is looked for before a building counts as new or gone, metres"
+        default=15.0,
+        ge=0,
+        le=1000,
+        description="How far around the same outline is looked for before a building counts as new or gone, metres",
     )
     neighbour_m: float = Field(
         default=80.0, ge=0, le=10000, description="Neighbours whose common shift is taken for that of the place, metres"
     )
     overlap_same: float = Field(
-        default=0.5, ge=0, le=1, description="Least overlap (intersection over union) of one building with another outline"
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Least overlap (intersection over union) of one building with another outline",
     )
     overlap_sure: float = Field(
-        default=0.8, ge=0, le=1, description="From this overlap on it is the same building also without an id, if the height agrees"
+        default=0.8,
+        ge=0,
+        le=1,
+        description="From this overlap on it is the same building also without an id, if the height agrees",
     )
     overlap_touch: float = Field(
         default=0.15, ge=0, le=1, description="Less overlap than this share of the smaller building is none"
     )
     inside: float = Field(
-        default=0.8, ge=0, le=1, description="Least share of a piece inside the whole, and of the whole its pieces fill, when split or merged"
+        default=0.8,
+        ge=0,
+        le=1,
+        description="Least share of a piece inside the whole, and of the whole its pieces fill, when split or merged",
     )
     dominant: float = Field(
         default=0.88, ge=0, le=1, description="A piece with this share of the whole is the whole, with another outline"
     )
     walls_same: float = Field(
-        default=0.5, ge=0, le=1, description="Least share of walls that stand where they stood, of one and the same building"
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Least share of walls that stand where they stood, of one and the same building",
     )
     wall_m: float = Field(
         default=0.15, ge=0, le=10, description="How far a wall may stray from where it stood, beside `jitter_m`, metres"
