@@ -254,8 +254,9 @@ class EntityIndex:
 
     def record(self, row: int) -> dict[str, Any]:
         """Everything known of a row but its geometry, ready for JSON; the source's attributes under `attributes`."""
-        names = [name for name in self.table.column_names if name != GEOMETRY]
-        (values,) = self.table.slice(self._checked(row), 1).select(names).to_pylist()
+        self._checked(row)
+        shown = self._made("shown", lambda: self.table.drop_columns([GEOMETRY]).to_batches()[0])
+        (values,) = shown.slice(row, 1).to_pylist()
         record = {name: json_value(value) for name, value in values.items() if not name.startswith(ATTRIBUTE)}
         own = {n.removeprefix(ATTRIBUTE): json_value(v) for n, v in values.items() if n.startswith(ATTRIBUTE)}
         return {**record, "attributes": own}
