@@ -13,7 +13,7 @@ from server.context import Context
 from server.features.crs import CRS84, CRS84H, offered, uri_of
 from server.features.fields import schema_of
 from server.features.query import LIMIT
-from server.features.view import Rows, View
+from server.features.view import View
 from twin.entity.index_schema import GEOMETRY
 from twin.registry.versions import Edition
 
@@ -24,9 +24,9 @@ _QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 _SCHEMA = "http://www.opengis.net/def/rel/ogc/1.0/schema"
 
 
-def crs_list(view: View, rows: Rows) -> tuple[str, ...]:
+def crs_list(view: View, name: str) -> tuple[str, ...]:
     """The CRSs of a collection, the default first."""
-    extent = view.extent(rows)
+    extent = view.extents.get(name)
     flat = None if extent is None else [*extent[:2], *extent[len(extent) // 2 :][:2]]
     return offered(view.crs, flat)
 
@@ -39,8 +39,8 @@ def items_url(context: Context, collection: str, *more: str) -> str:
 def collection_document(context: Context, view: View, name: str, editions: Sequence[Edition]) -> dict[str, Any]:
     """One collection (OGC API Features §7.14, Part 2 §6.2)."""
     rows = view.classes[name]
-    extent = view.extent(rows)
-    uris = crs_list(view, rows)
+    extent = view.extents[name]
+    uris = crs_list(view, name)
     own = None if view.crs is None or not view.crs.public else uri_of(view.crs.name)
     begin = editions[0].valid_from.strftime("%Y-%m-%dT%H:%M:%SZ") if editions else None
     spatial = {} if extent is None else {

@@ -45,12 +45,20 @@ def matched(view: View, collection: str, query: Query) -> Rows:
 
 def _in_box(view: View, rows: Rows, wanted: BoxFilter) -> Rows:
     there = inside_box(view, wanted.box, wanted.crs)
-    rows = there[np.isin(there, rows, assume_unique=True)] if len(view.classes) > 1 else there
+    rows = _common(there, rows)
     if wanted.heights is None:
         return rows
     low, high = wanted.heights
     base, top = (one[rows] for one in view.vertical)
     return rows[~((top < low) | (base > high))]  # an unknown height rules nothing out
+
+
+def _common(few: Rows, many: Rows) -> Rows:
+    """What of a few rows is among many, both ascending."""
+    at = np.searchsorted(many, few)
+    inside = at < len(many)
+    inside[inside] = many[at[inside]] == few[inside]
+    return few[inside]
 
 
 def page(view: View, collection: str, query: Query) -> Page:

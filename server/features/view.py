@@ -96,6 +96,11 @@ class View:
             return [west, south, east, north]
         return [west, south, round(float(low.min()), 3), east, north, round(float(high.max()), 3)]
 
+    @cached_property
+    def extents(self) -> dict[str, list[float] | None]:
+        """Extent of every collection."""
+        return {name: self.extent(rows) for name, rows in self.classes.items()}
+
     def position(self, geid: str, right: bool = False) -> int:
         """Where an identifier stands, or would stand, in the table."""
         column = self.table["geid"]

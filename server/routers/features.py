@@ -45,7 +45,7 @@ from server.features.query import (
 )
 from server.features.render import BLOCK, blocks, render
 from server.features.select import Page, page
-from server.features.view import NOTHING, Rows, View
+from server.features.view import Rows, View
 from server.features.views import Moment, Views
 from server.negotiation import matches
 from server.problem import not_found
@@ -207,7 +207,7 @@ def _features(routes: APIRouter, context: Context, views: Views) -> None:
             present = views.present(release)
             name = _known(views, release, moment, collection)
             view = views.view(release, moment)
-            uris = crs_list(present, present.classes.get(name, NOTHING))
+            uris = crs_list(present, name)
         query = asked.query(view, uris)
         tag = _entity_tag(request, view)
         if tag is not None and _unchanged(request, tag):
@@ -235,7 +235,7 @@ def _features(routes: APIRouter, context: Context, views: Views) -> None:
             name = _known(views, release, moment, collection)
             row = _find(context, release, view, name, id)
             present = views.present(release)
-            target = named(crs or CRS84, crs_list(present, present.classes.get(name, NOTHING)), "crs")
+            target = named(crs or CRS84, crs_list(present, name), "crs")
         return _item(request, context, view, name, row, target, f)
 
 
