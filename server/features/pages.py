@@ -8,7 +8,7 @@ from typing import Any
 
 from server.context import Context
 from server.features.documents import items_url
-from server.routers.landing import page
+from server.html_page import page
 
 _MOST_COLUMNS = 12
 

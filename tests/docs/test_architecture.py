@@ -33,7 +33,7 @@ def exists(name: str) -> bool:
 
 @pytest.mark.parametrize("name", sorted({name for one in DOCUMENTS for name in _NAME.findall(one.read_text("utf-8"))}))
 def test_every_name_exists(name: str) -> None:
-    if name in ("twin.commands", "twin.district", "twin.toml"):  # the entry-point group and the project file, no modules
+    if name in ("twin.commands", "twin.district", "twin.toml"):  # entry-point groups and the project file, no modules
         return
     assert exists(name)
 

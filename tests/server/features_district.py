@@ -27,7 +27,7 @@ def shape_of(number: int) -> list[list[list[list[float]]]] | None:
     """Squares on a grid of 50 m; every tenth has a courtyard, every seventeenth a second part, one has no outline."""
     if number == 7:
         return None
-    east, north = conftest.ORIGIN + [50.0 * (number % 20), 50.0 * (number // 20)]
+    east, north = [*conftest.ORIGIN, 50.0 * (number % 20), 50.0 * (number // 20)]
     rings = [_square(east, north, 20.0)]
     if number % 10 == 0:
         rings.append(_square(east + 5, north + 5, 10.0)[::-1])
@@ -51,7 +51,8 @@ def entity(number: int, authority: str = "310105") -> dict[str, object]:
     height = None if number % 13 == 0 else float(3 * (number % 11 + 1))
     return {
         "geid": geid.mint(authority, [f"survey/{number}"])[0],
-        "layer": "buildings", "entity_class": ("Building", "BuildingPart", "街道 <Road>")[0 if number % 6 else number % 4 // 2 + 1],
+        "layer": "buildings",
+        "entity_class": ("Building", "BuildingPart", "街道 <Road>")[0 if number % 6 else number % 4 // 2 + 1],
         "source": "survey", "source_key": str(number), "name": NAMES[number % 5], "address": f"{number} Yan'an Road",
         "aliases": [f"NO:{number}", *(["LIST:a"] if number % 2 else [])], "parent": None, "tile": None, "row": -1,
         "lon": None if degrees is None else float(degrees[:, 0].mean()),
