@@ -44,13 +44,13 @@ def run_stages(project: Project, key: str, options: BuildOptions, progress: Prog
     pa.set_memory_pool(pa.system_memory_pool())  # gives back what a stage no longer needs; the default keeps it
     out = output_path(project)
     work = project.root / WORK / key
-    _discard_other_work(project.root / WORK, key)
+    discard_other_work(project.root / WORK, key)
     with watch.stage("open"):
         plan = make_plan(project, key)
         staging = Staging.open(out, key)
     count = worker_count(options.workers or project.output.workers)
     with workers(count, plan.features) as pool:
-        ingested = _ingest(plan, work, options.force, (pool, progress, watch))
+        ingested = read_sources(plan, work, options.force, (pool, progress, watch))
         if count > 1:
             each = count if isinstance(pool, ProcessPoolExecutor) else 1  # threads share what one of them has loaded
             warmed = [pool.submit(for_tiles, number) for number in range(each)]
@@ -77,22 +77,29 @@ def run_stages(project: Project, key: str, options: BuildOptions, progress: Prog
     )
 
 
-def _discard_other_work(folder: Path, key: str) -> None:
+def discard_other_work(folder: Path, key: str) -> None:
+    """Takes away what a build of another input left unfinished in the folder of work; `kept` stays."""
     for other in folder.iterdir() if folder.is_dir() else ():
         if other.name not in (key, KEPT):
             shutil.rmtree(other, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """What reading gave: per task, in the order of the plan."""
+class SourcesRead:
+    """What reading gave: per task, in the order of the plan.
+
+    Attributes:
+        contexts: How each file was read, by its number.
+        results: What each task gave.
+        described: What each file was read from and by, for the next build.
+    """
 
     contexts: dict[int, IngestContext]
     results: dict[BlockTask, Ingested]
     described: list[dict[str, str]]
 
 
-def _keep(project: Project, work: Path, read: _Read, built: list[LayerRelease], release: str) -> None:
+def _keep(project: Project, work: Path, read: SourcesRead, built: list[LayerRelease], release: str) -> None:
     """Leaves the finished work to the next build, in place of that of the one before; or nothing at all."""
     kept = work.with_name(KEPT)
     if project.output.keep_work:
@@ -109,7 +116,8 @@ def _keep(project: Project, work: Path, read: _Read, built: list[LayerRelease], 
         shutil.rmtree(kept, ignore_errors=True)
 
 
-def _ingest(plan: BuildPlan, work: Path, force: bool, tools: tuple[Executor, Progress, Stopwatch]) -> _Read:
+def read_sources(plan: BuildPlan, work: Path, force: bool, tools: tuple[Executor, Progress, Stopwatch]) -> SourcesRead:
+    """Reads every source into segments under `work`, on the workers of the pool."""
     pool, progress, watch = tools
     work.mkdir(parents=True, exist_ok=True)
     rules = {number: source_rules(plan.project, source) for number, source in enumerate(plan.project.sources)}
@@ -121,7 +129,7 @@ def _ingest(plan: BuildPlan, work: Path, force: bool, tools: tuple[Executor, Pro
         for task, result in run_all(pool, partial(_ingest_task, contexts), plan.tasks, ahead=8):
             results[task] = result
             progress.advance(result.features)
-    return _Read(contexts, results, described)
+    return SourcesRead(contexts, results, described)
 
 
 def _ingest_task(contexts: dict[int, IngestContext], task: BlockTask) -> Ingested:
@@ -149,10 +157,10 @@ def _contexts(
 _Tools = tuple[Executor, Staging, Path, BuildOptions, Progress, Stopwatch]
 
 
-def _layer(plan: BuildPlan, layer: str, read: _Read, registry: IdentityRegistry, tools: _Tools) -> LayerRelease:
+def _layer(plan: BuildPlan, layer: str, read: SourcesRead, registry: IdentityRegistry, tools: _Tools) -> LayerRelease:
     pool, staging, out, options, progress, watch = tools
     with watch.stage("resolve"):
-        features = _features(plan, layer, read)
+        features = features_of(plan, layer, read)
         report = layer_report(layer, features)
         require_something(report)
     with watch.stage("identify"):
@@ -188,7 +196,12 @@ def _served_rows(served: Release | None, unchanged: carried.Unchanged | None, la
     return rows if len(rows) == len(unchanged.carried.table) else None
 
 
-def _features(plan: BuildPlan, layer: str, read: _Read) -> Resolved:
+def features_of(plan: BuildPlan, layer: str, read: SourcesRead) -> Resolved:
+    """The features of a layer, of all its sources, with heights and outcomes.
+
+    Raises:
+        BuildError: There is none.
+    """
     wanted = set(plan.layer_sources(layer))
     tasks = [task for task in plan.tasks if plan.files[task.file].source in wanted]
     pairs = [(task, path) for task in tasks for path in read.results[task].segments]
@@ -203,7 +216,7 @@ def _features(plan: BuildPlan, layer: str, read: _Read) -> Resolved:
     return resolve(candidates, {number: by_source[number] for number in sorted(wanted)})
 
 
-def _issues(plan: BuildPlan, read: _Read, built: list[LayerRelease]) -> tuple[Issue, ...]:
+def _issues(plan: BuildPlan, read: SourcesRead, built: list[LayerRelease]) -> tuple[Issue, ...]:
     """Findings that concern more than a feature: coordinates, rasters, oddities met while reading."""
     # placeholders are told, but a build that drew everything is clean all the same; `twin check` warns of them
     issues: list[Issue] = [replace(note, severity=Severity.NOTE) for note in project_notes(plan.project)]

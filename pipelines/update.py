@@ -13,7 +13,7 @@ from pipelines.progress import Progress, Quiet, Stopwatch
 from pipelines.project import Project, output_path
 from pipelines.project_registry import open_project_registry, registry_location
 from pipelines.update_apply import BRIDGES, apply_plan, bridge_of, write_bridge
-from pipelines.update_before import believed, repair
+from pipelines.update_before import believed
 from pipelines.update_decisions import decided, read_decisions
 from pipelines.update_geids import settle
 from pipelines.update_match import compare_editions, rules_of
@@ -21,7 +21,7 @@ from pipelines.update_plan import UpdatePlan, plan_digest
 from pipelines.update_survey import read_edition
 from pipelines.update_undo import undo_last
 from twin.errors import MisuseError
-from twin.registry.open import is_database_url, open_history
+from twin.registry.open import open_history
 from twin.registry.versions import Edition, EditionKind, History
 from twin.store.release import CURRENT, lock
 
@@ -134,9 +134,6 @@ def run_update(project: Project, options: UpdateOptions, tell: tuple[Progress, S
             key = build_key(project)
         with open_history(where, authority, read_only=True) as reader:
             begun = bool(reader.editions())
-            if begun and is_database_url(where):
-                with open_project_registry(project) as registry:
-                    repair(registry, believed(project, reader)[0])
             _mend_bridges(project.root / BRIDGES, reader)
             plan = _plan(project, options, (key, reader), (progress, watch))
         if plan.doubtful and not options.accept_doubtful:

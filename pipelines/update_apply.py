@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from pipelines.update_match import anchors_of
 from pipelines.update_plan import UpdatePlan
 from twin.registry.identity import IdentityRegistry
 from twin.registry.matching import Anchors
-from twin.registry.open import is_database_url, open_registry
+from twin.registry.open import is_database_url
 from twin.registry.sqlite import Registry
 from twin.registry.versions import TIME, Edition, EditionKind, History, Pen
 
@@ -27,8 +26,8 @@ _IDENTITY = ("geid", "layer", "entity_class", "source", "source_key")
 def apply_plan(plan: UpdatePlan, history: History, where: Path | str, authority: str) -> Edition:
     """Writes the edition: all of it or nothing.
 
-    In a file, identities and history are written through one connection, so that one commit keeps both. In a database
-    server the identities are saved last before the history is: `repair` puts right what a crash between the two leaves.
+    Identities and history are written through one connection, so that one commit keeps both, in a file and in a
+    database server.
 
     Args:
         plan: What to do.
@@ -41,20 +40,19 @@ def apply_plan(plan: UpdatePlan, history: History, where: Path | str, authority:
     """
     with history.write(EditionKind.UPDATE, plan.name, plan.valid_from, note=f"plan {plan.digest}") as pen:
         write_history(plan, pen)
-        with beside(pen, where, authority) as registry:
-            bind_identities(plan, registry)
+        bind_identities(plan, beside(pen, where, authority))
     return pen.edition
 
 
-@contextmanager
-def beside(pen: Pen, where: Path | str, authority: str) -> Iterator[IdentityRegistry]:
-    """The identities, written in the transaction of an edition where they lie in the same file."""
+def beside(pen: Pen, where: Path | str, authority: str) -> IdentityRegistry:
+    """The identities, written in the transaction of an edition; whoever holds the pen keeps or undoes them."""
+    connection = pen.driver_connection  # type: ignore[attr-defined]
     if is_database_url(where):
-        with open_registry(where, authority) as registry:
-            yield registry
-            registry.save()
-        return
-    yield Registry(Path(where), pen.driver_connection, authority)  # type: ignore[attr-defined]
+        from twin.registry.postgres import PostgresRegistry
+        from twin.registry.postgres_address import Address
+
+        return PostgresRegistry(connection, Address.of(str(where)), authority)
+    return Registry(Path(where), connection, authority)
 
 
 def write_history(plan: UpdatePlan, pen: Pen) -> None:

@@ -1,10 +1,9 @@
-"""What is believed of a district before an update, and identities brought in line with it."""
+"""What is believed of a district before an update."""
 
 from __future__ import annotations
 
 import datetime
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,8 +12,6 @@ from pipelines.build_result import served_release
 from pipelines.project import Project, output_path
 from twin.entity.index import EntityIndex
 from twin.errors import MisuseError
-from twin.registry.identity import IdentityRegistry
-from twin.registry.matching import Anchors
 from twin.registry.versions import Edition, EditionKind, History, Window
 
 FOREVER = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)
@@ -51,25 +48,3 @@ def _of_layers(project: Project, table: pa.Table) -> pa.Table:
     """Only what the sources of the project are about: areas and other things are not surveyed by them."""
     mine = pc.is_in(table.column("layer"), value_set=pa.array(sorted({one.layer for one in project.sources})))
     return table.filter(mine).sort_by("geid").combine_chunks()
-
-
-def repair(registry: IdentityRegistry, before: pa.Table) -> int:
-    """Lets every key stand for what the history says; gives how many did not.
-
-    Where identities and history lie in one file this finds nothing. On a database server a crash may fall between the
-    two commits.
-    """
-    repaired = 0
-    keyed = before.filter(pc.is_valid(before.column("source_key")))
-    names = keyed.column("source").to_numpy().astype(str)
-    for source in np.unique(names).tolist():
-        rows = keyed.filter(pa.array(names == source))
-        nowhere = Anchors.of(np.zeros((rows.num_rows, 7)))
-        found = registry.resolve("", source, rows.column("source_key"), nowhere)
-        wrong = np.flatnonzero(found.geids.to_numpy(zero_copy_only=False) != rows.column("geid").to_numpy())
-        if len(wrong):
-            mine = rows.take(pa.array(wrong))
-            registry.bind(source, mine.column("source_key").to_pylist(), mine.column("geid").to_pylist())
-            repaired += len(wrong)
-    registry.save()
-    return repaired

@@ -17,7 +17,7 @@ from pipelines.pool import worker_count, workers
 from pipelines.progress import Progress, Stopwatch
 from pipelines.project import Project
 from pipelines.publish import index_columns
-from pipelines.stages import _discard_other_work, _features, _ingest
+from pipelines.stages import discard_other_work, features_of, read_sources
 from twin.registry.identity import IdentityRegistry
 from twin.report import LayerReport
 
@@ -59,15 +59,15 @@ def read_edition(
     pa.set_memory_pool(pa.system_memory_pool())
     progress, watch = tell
     work = project.root / WORK / key
-    _discard_other_work(project.root / WORK, key)
+    discard_other_work(project.root / WORK, key)
     with watch.stage("open"):
         plan = make_plan(project, key)
     with workers(worker_count(options.workers or project.output.workers), plan.features) as pool:
-        read = _ingest(plan, work, options.force, (pool, progress, watch))
+        read = read_sources(plan, work, options.force, (pool, progress, watch))
     tables, minted, reports = [], [], []
     for layer in sorted(plan.attributes):
         with watch.stage("resolve"):
-            features = _features(plan, layer, read)
+            features = features_of(plan, layer, read)
             report = layer_report(layer, features)
             require_something(report)
         with watch.stage("identify"):

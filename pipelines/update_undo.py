@@ -35,8 +35,7 @@ def undo_last(history: History, where: Path | str, authority: str) -> tuple[Edit
     name = f"undo of {last.name or last.number}"
     with history.write(EditionKind.UNDO, name, last.valid_from, undoes=last.number) as pen:
         pen.assert_versions(believed_before(pen.connection, last.number))  # type: ignore[attr-defined]
-        with beside(pen, where, authority) as registry:
-            rebind(registry, before, after)
+        rebind(beside(pen, where, authority), before, after)
     return last, pen.edition
 
 

@@ -55,9 +55,9 @@ def update(
     Exit code 0: done, or nothing to do; 3: something is doubtful and has to be decided first, or the build has
     findings; 1: failed; 2: misuse.
     """
+    from pipelines.moment import parse_moment
     from pipelines.project import load_project
     from pipelines.update import UpdateOptions, undo_update
-    from pipelines.update_moment import parse_moment
     from twin.errors import MisuseError
 
     project = load_project(directory)

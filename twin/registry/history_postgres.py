@@ -62,7 +62,12 @@ class PostgresDialect:
         return bool(found != (None,))
 
     def begin(self, connection: Connection) -> None:
-        """Locks out other writers, not readers."""
+        """Locks out other writers, not readers.
+
+        Identities first, as every other writer does (`PostgresRegistry`, moving a database): two that took the locks in
+        different orders would wait for each other. What an edition says of identities is written under both.
+        """
+        connection.exec_driver_sql("LOCK TABLE release IN SHARE ROW EXCLUSIVE MODE")
         connection.exec_driver_sql("LOCK TABLE history_edition IN EXCLUSIVE MODE")
 
     def insert(self, connection: Connection, table: Table, columns: Sequence[Sequence[Any]]) -> None:
