@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -11,32 +10,16 @@ from fastapi.responses import Response
 
 from server.context import Context, json_answer
 from server.entity_past import AsOf, Times, named, require_history
-from server.entity_subject import recorded
+from server.entity_subject import Subject, recorded
 from server.problem import ProblemError
 from server.releases import OpenRelease
 from server.routers.entities import Name
 from twin.entity.rows import geojson_geometry, json_value
+from twin.registry.history_changes import changed_fields
 from twin.registry.versions import Edition, Lineage
 
-_NOT_CONTENT = frozenset({"valid_from", "valid_to", "edition", "recorded_at", "geid"})
 _SHOWN = ("name", "address", "entity_class", "layer", "source", "source_key", "aliases", "parent", "base_m", "roof_m",
           "height_m", "storeys", "grade", "attributes", "provenance")  # fmt: skip
-
-
-def changed_fields(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[str]:
-    """Names of the fields that differ between two versions; attributes of the source as `attributes.<name>`."""
-    if before is None:
-        return []
-    plain = [key for key in after if key not in _NOT_CONTENT and key != "attributes" and before[key] != after[key]]
-    old, new = before["attributes"], after["attributes"]
-    return plain + [f"attributes.{key}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-
-
-def _content(versions: pa.Table, row: int) -> dict[str, Any]:
-    """A version as comparable values, geometry by its corners."""
-    subject = recorded(versions, row)
-    shape = [[ring.round(3).tolist() for ring in polygon] for polygon in subject.polygons]
-    return {**subject.record, "provenance": subject.sources or {}, "geometry": shape, **(subject.span or {})}
 
 
 def describe(context: Context, release: OpenRelease, geid: str, versions: pa.Table) -> dict[str, Any]:
@@ -48,12 +31,10 @@ def describe(context: Context, release: OpenRelease, geid: str, versions: pa.Tab
         geid: Which entity.
         versions: What was asserted of it, oldest first.
     """
-    contents = [_content(versions, row) for row in range(len(versions))]
-    numbers = {content["edition"] for content in contents}
-    told = []
-    for at, content in enumerate(contents):
-        before = contents[at - 1] if at else None
-        told.append(_version(release, content, changed_fields(before, content)))
+    rows = versions.to_pylist()
+    numbers = {row["edition"] for row in rows}
+    changed = [changed_fields(before, after) for before, after in zip([None, *rows[:-1]], rows, strict=True)]
+    told = [_version(release, recorded(versions, at), changed[at]) for at in range(len(rows))]
     return {
         "geid": geid,
         "time_axes": {"datetime": "validity-time", "as-of": "transaction-time"},
@@ -70,11 +51,13 @@ def describe(context: Context, release: OpenRelease, geid: str, versions: pa.Tab
     }
 
 
-def _version(release: OpenRelease, content: Mapping[str, Any], changed: list[str]) -> dict[str, Any]:
-    spans = {key: content[key] for key in ("valid_from", "valid_to", "recorded_at", "edition", "present")}
+def _version(release: OpenRelease, subject: Subject, changed: list[str]) -> dict[str, Any]:
+    spans = {**(subject.span or {}), "present": subject.record["present"]}
+    content = {**subject.record, "provenance": subject.sources or {}}
     shape = None
     if release.projection is not None:
-        shape = geojson_geometry(content["geometry"], release.projection.to_lonlat)
+        polygons = [[ring.tolist() for ring in polygon] for polygon in subject.polygons]
+        shape = geojson_geometry(polygons, release.projection.to_lonlat)
     return {**spans, "changed_fields": changed, **{key: content.get(key) for key in _SHOWN}, "geometry": shape}
 
 
