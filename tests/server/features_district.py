@@ -27,7 +27,7 @@ def shape_of(number: int) -> list[list[list[list[float]]]] | None:
     """Squares on a grid of 50 m; every tenth has a courtyard, every seventeenth a second part, one has no outline."""
     if number == 7:
         return None
-    east, north = [*conftest.ORIGIN, 50.0 * (number % 20), 50.0 * (number // 20)]
+    east, north = conftest.ORIGIN + np.array([50.0 * (number % 20), 50.0 * (number // 20)])
     rings = [_square(east, north, 20.0)]
     if number % 10 == 0:
         rings.append(_square(east + 5, north + 5, 10.0)[::-1])
