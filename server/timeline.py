@@ -104,6 +104,10 @@ class Timeline:
         """Every assertion on an entity recorded by `as_of`, oldest first."""
         return self._ask(lambda history: history.versions(geid, as_of), NOTHING) if self.recorded else NOTHING
 
+    def during(self, begin: Time | None, end: Time | None, as_of: Time | None = None) -> pa.Table:
+        """Every assertion recorded by `as_of` whose span meets an interval, by geid, then edition; None: open end."""
+        return self._ask(lambda history: history.during(begin, end, as_of), NOTHING) if self.recorded else NOTHING
+
     def lineage(self, geid: str) -> Sequence[Lineage]:
         """Steps from and to an entity."""
         return self._ask(lambda history: tuple(history.lineage(geid)), ()) if self.recorded else ()

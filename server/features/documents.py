@@ -42,7 +42,7 @@ def collection_document(context: Context, view: View, name: str, editions: Seque
     extent = view.extents[name]
     uris = crs_list(view, name)
     own = None if view.crs is None or not view.crs.public else uri_of(view.crs.name)
-    begin = editions[0].valid_from.strftime("%Y-%m-%dT%H:%M:%SZ") if editions else None
+    begin = min(one.valid_from for one in editions).strftime("%Y-%m-%dT%H:%M:%SZ") if editions else None
     spatial = {} if extent is None else {
         "spatial": {"bbox": [extent], "crs": CRS84 if len(extent) == 4 else CRS84H}
     }  # fmt: skip

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
+from time import monotonic
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from server.context import Context
 from server.features.crs import FeatureCrs
+from server.features.interval import last_states, micros
 from server.features.query import Span, refused
 from server.features.render import Fragments
 from server.features.view import View, with_attributes
@@ -26,7 +28,8 @@ from twin.registry.versions import Time, Window
 _FRAGMENT_BYTES = 192 << 20
 _MOST_FRAGMENTS = 3  # that many CRSs are kept rendered
 _MOST_SNAPSHOTS = 4
-_MOST_MOMENTS = 200
+_NOW_SECONDS = 30.0  # how long an answer about the present is believed
+_FOREVER = 2**62
 _NOT_RECORDED = ("lod", "outcome", "reasons")
 
 
@@ -56,7 +59,7 @@ class Views:
         self._context = context
         self._lock = Lock()
         self._present: WeakKeyDictionary[OpenRelease, View] = WeakKeyDictionary()
-        self._past: OrderedDict[tuple[object, ...], View] = OrderedDict()
+        self._past: OrderedDict[tuple[object, ...], tuple[View, float]] = OrderedDict()
         self._fragments: OrderedDict[tuple[int, str], tuple[View, Fragments]] = OrderedDict()
 
     @property
@@ -90,24 +93,42 @@ class Views:
         return None if text is None else parse_crs(text)
 
     def _of_history(self, release: OpenRelease, moment: Moment) -> View:
-        """Kept by what was asked, unless it is about a now that moves on."""
-        timeline = self._context.timeline
-        key = (release.id, moment.span, moment.as_of, timeline.head())
+        """Kept by what was asked; what is about a now that moves on, for half a minute, or until an edition begins."""
         moves = moment.span is None
+        key = (release.id, moment.span, moment.as_of, *self._editions(moves))
         with self._lock:
-            found = None if moves else self._past.get(key)
-            if found is not None:
+            found, made_at = self._past.get(key, (None, 0.0))
+            if found is not None and not (moves and monotonic() - made_at > _NOW_SECONDS):
                 self._past.move_to_end(key)
                 return found
         made = View(self._table(release, moment), self._working(release), "" if moves else repr(key))
         with self._lock:
-            self._past[key] = made
+            self._past[key] = (made, monotonic())
             while len(self._past) > _MOST_SNAPSHOTS:
                 self._past.popitem(last=False)
         return made
 
+    def _editions(self, moves: bool) -> tuple[int, int]:
+        """How many editions there are and, where now matters, how many of them are in force by now."""
+        editions, now = self._context.timeline.editions(), _now()
+        return len(editions), sum(one.valid_from <= now for one in editions) if moves else 0
+
+    def one(self, release: OpenRelease, moment: Moment, geid: str) -> View:
+        """One entity at a moment, without a view of all: a view of one row or none; `geid` written as `mint` does.
+
+        Raises:
+            ProblemError: 400 where `as-of` is asked of a district without a history.
+        """
+        if not self.recorded or (moment.span is None and moment.as_of is None):
+            return self.view(release, moment)
+        row = one_entity(self._context.timeline, geid, moment.span, moment.as_of)
+        return View(self._dressed(release, row), self._working(release), "")
+
     def _table(self, release: OpenRelease, moment: Moment) -> pa.Table:
-        table = snapshot(self._context.timeline, moment.span, moment.as_of)
+        return self._dressed(release, snapshot(self._context.timeline, moment.span, moment.as_of))
+
+    def _dressed(self, release: OpenRelease, table: pa.Table) -> pa.Table:
+        """A table of the history with the columns of the served index."""
         types = {one.name: one.type for one in INDEX_FIELDS}
         for name in _NOT_RECORDED:
             table = table.append_column(name, pa.nulls(len(table), types[name]))
@@ -127,33 +148,31 @@ class Views:
 
 
 def snapshot(timeline: Timeline, span: Span | None, as_of: Time | None) -> pa.Table:
-    """What was there at a moment, or at any time of an interval: of an entity that changed meanwhile the last state.
-
-    States begin with editions, so that an interval is asked at its beginning and wherever an edition begins in it.
-    """
+    """What was there at a moment (None: now), or at any time of an interval: of an entity that changed meanwhile the
+    last state."""
     if span is None or span.begin == span.end is not None:
-        return timeline.snapshot(Window(valid=None if span is None else span.begin, as_of=as_of))
-    begins = sorted({one.valid_from for one in timeline.editions()})
-    first = span.begin or begins[0]
-    inside = [one for one in begins if one > first and (span.end is None or one <= span.end)]
-    moments = [first, *inside] if span.end is None or first <= span.end else []
-    if len(moments) > _MOST_MOMENTS:
-        raise refused(f"The interval of datetime spans more than {_MOST_MOMENTS} editions; ask for a shorter one.")
-    return _latest([timeline.snapshot(Window(valid=one, as_of=as_of)) for one in moments], timeline)
+        return timeline.snapshot(Window(valid=_now() if span is None else span.begin, as_of=as_of))
+    return last_states(timeline.during(span.begin, span.end, as_of), span.begin, span.end)
 
 
-def _latest(tables: list[pa.Table], timeline: Timeline) -> pa.Table:
-    """The last state of every entity, in the order of geids."""
-    if not tables:
-        return timeline.snapshot(Window()).slice(0, 0)
-    table = pa.concat_tables(tables)
-    age = pa.array(np.repeat(np.arange(len(tables)), [len(one) for one in tables]))
-    order = pc.sort_indices(
-        table.select(["geid"]).append_column("age", age), [("geid", "ascending"), ("age", "ascending")]
-    )
-    ordered = table.take(order)
-    geids = ordered["geid"].combine_chunks()
-    if not len(geids):
-        return ordered
-    last = np.append(pc.not_equal(geids[:-1], geids[1:]).to_numpy(zero_copy_only=False), True)
-    return ordered.filter(pa.array(last))
+def one_entity(timeline: Timeline, geid: str, span: Span | None, as_of: Time | None) -> pa.Table:
+    """The same for one entity, without asking for all: one row or none."""
+    if span is None or span.begin == span.end is not None:
+        table = timeline.entity(geid, None if span is None else span.begin, as_of)
+        return table.filter(table["present"])
+    return last_states(claims_on(timeline, geid, span, as_of), span.begin, span.end)
+
+
+def claims_on(timeline: Timeline, geid: str, span: Span | None, as_of: Time | None) -> pa.Table:
+    """What had been asserted by `as_of` of one entity for a moment or an interval, there or not, oldest first."""
+    if span is None:
+        span = Span(_now(), _now())
+    table = timeline.versions(geid, as_of)
+    begins = pc.cast(table["valid_from"], pa.int64())
+    ends = pc.fill_null(pc.cast(table["valid_to"], pa.int64()), _FOREVER)
+    since, until = micros(span.begin, -_FOREVER), micros(span.end, _FOREVER)
+    return table.filter(pc.and_(pc.less_equal(begins, until), pc.greater(ends, since)))
+
+
+def _now() -> Time:
+    return datetime.datetime.now(datetime.UTC)

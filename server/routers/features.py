@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from server.context import Context, json_answer, tagged
+from server.entity_past import ended, find_or_refuse
 from server.features import pages
 from server.features.crs import CRS84, FeatureCrs, named
 from server.features.cursor import read_cursor
@@ -46,11 +47,10 @@ from server.features.query import (
 from server.features.render import BLOCK, blocks, render
 from server.features.select import Page, page
 from server.features.view import Rows, View
-from server.features.views import Moment, Views
+from server.features.views import Moment, Views, claims_on
 from server.negotiation import matches
 from server.problem import not_found
 from server.releases import OpenRelease
-from server.retired import gone
 from server.routers.landing import PAGE_HEADERS, prefers_html
 from twin.entity import geid as geids
 from twin.store.base import digest, quoted
@@ -227,14 +227,17 @@ def _features(routes: APIRouter, context: Context, views: Views) -> None:
         crs: CrsText = None,
         f: Format = None,
     ) -> Response:
-        """One feature as GeoJSON or as a page; 410 once it is retired."""
+        """One feature as GeoJSON or as a page; 410 with links to its successors once it is retired."""
         span = read_span(datetime)
         moment = Moment(span, None if as_of is None else read_moment(as_of, "as-of"))
         with context.releases.reading() as release:
-            view = views.view(release, moment)
-            name = _known(views, release, moment, collection)
-            row = _find(context, release, view, name, id)
+            geid = _identifier(id)
+            view = views.one(release, moment, geid)
             present = views.present(release)
+            row = _find(context, release, view, moment, geid)
+            name = collection if collection in view.classes else _checked(present, collection)
+            if row not in view.classes.get(name, ()):
+                raise not_found("No such feature in this collection.")
             target = named(crs or CRS84, crs_list(present, name), "crs")
         return _item(request, context, view, name, row, target, f)
 
@@ -246,22 +249,27 @@ def _known(views: Views, release: OpenRelease, moment: Moment, collection: str) 
     return _checked(views.view(release, moment), collection)
 
 
-def _find(context: Context, release: OpenRelease, view: View, name: str, text: str) -> int:
+def _identifier(text: str) -> str:
+    """An identifier as `mint` writes it. Raises `ProblemError` (404) where it can be none."""
+    if not geids.check(text):
+        raise not_found("No such feature; features are named by their identifier.")
+    return geids.normalise(text)
+
+
+def _find(context: Context, release: OpenRelease, view: View, moment: Moment, geid: str) -> int:
     """Row of a feature.
 
     Raises:
         ProblemError: 404 where it is not there, 410 where it is retired.
     """
-    geid = geids.normalise(text) if geids.check(text) else None
-    if geid is None:
-        raise not_found("No such feature; features are named by their identifier.")
     row = view.position(geid)
     if row < view.table.num_rows and view.table["geid"][row].as_py() == geid:
-        if row in view.classes.get(name, ()):
-            return row
-        raise not_found("No such feature in this collection.")
-    known = context.registered.find(geid, release.id, release.record.get("project", {}))
-    raise gone(known) if known and release.index.find(geid) is None else not_found("No such feature.")
+        return row
+    if moment.span is None and moment.as_of is None:
+        find_or_refuse(context, release, geid)
+    elif len(claims_on(context.timeline, geid, moment.span, moment.as_of)):
+        raise ended(context, [geid], "at that time")
+    raise not_found("No such feature.")
 
 
 def _entity_tag(request: Request, view: View) -> str | None:

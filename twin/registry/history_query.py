@@ -46,6 +46,11 @@ ENTITY = _ALL.where(_V.geid == bindparam("geid"), _believed())
 ASSERTIONS = _ALL.where(_V.geid == bindparam("geid"), _V.edition <= _EDITION).order_by(_V.edition, _V.valid_from)
 """Every assertion on an entity, oldest first. Parameters: geid, edition."""
 
+DURING = _ALL.where(
+    _V.edition <= _EDITION, _V.valid_from <= bindparam("until", type_=BigInteger), _V.valid_to > _VALID
+).order_by(_V.geid, _V.edition, _V.valid_from)
+"""Every assertion on a span that meets an interval. Parameters: valid (its begin), until (inclusive), edition."""
+
 
 def snapshot(dialect: Dialect, window: Window) -> Select[Any]:
     """Entities present at a pair of times, in the order of geids. Parameters: valid, edition."""

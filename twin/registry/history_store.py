@@ -149,6 +149,19 @@ class SqlHistory:
             known = self._known(connection, as_of)
             return _table(connection, query.ASSERTIONS, geid=_written(geid), edition=known)
 
+    def during(self, begin: Time | None = None, end: Time | None = None, as_of: Time | None = None) -> pa.Table:
+        """Every assertion recorded by `as_of` whose span meets an interval, both ends inclusive, None where open.
+
+        By geid, then edition: `RECORDED_FIELDS`. Nothing is weighed up: several editions may speak of one moment.
+        """
+        since = -FOREVER if begin is None else to_micros(begin)
+        until = FOREVER if end is None else to_micros(end)
+        with self._reading() as connection:
+            if connection is None:
+                return RECORDED.empty_table()
+            known = self._known(connection, as_of)
+            return _table(connection, query.DURING, valid=since, until=until, edition=known)
+
     def _known(self, connection: Connection, as_of: Time | None) -> int:
         """Number of the last edition recorded by a moment; 0: none."""
         moment = FOREVER if as_of is None else to_micros(as_of)

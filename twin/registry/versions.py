@@ -183,6 +183,12 @@ class History(Protocol):
     def versions(self, geid: str, as_of: Time | None = None) -> pa.Table:
         """Every assertion on an entity recorded by `as_of`, oldest first: `RECORDED_FIELDS`."""
 
+    def during(self, begin: Time | None = None, end: Time | None = None, as_of: Time | None = None) -> pa.Table:
+        """Every assertion recorded by `as_of` whose span meets an interval, both ends inclusive, None where open.
+
+        By geid, then edition: `RECORDED_FIELDS`. Nothing is weighed up: several editions may speak of one moment.
+        """
+
     def lineage(self, geid: str) -> Sequence[Lineage]:
         """Steps from and to an entity."""
 
