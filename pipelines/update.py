@@ -133,7 +133,7 @@ def run_update(project: Project, options: UpdateOptions, tell: tuple[Progress, S
         with watch.stage("digest"):
             key = build_key(project)
         with open_history(where, authority, read_only=True) as reader:
-            begun = bool(reader.editions())
+            known = len(reader.editions())
             _mend_bridges(project.root / BRIDGES, reader)
             plan = _plan(project, options, (key, reader), (progress, watch))
         if plan.doubtful and not options.accept_doubtful:
@@ -141,9 +141,9 @@ def run_update(project: Project, options: UpdateOptions, tell: tuple[Progress, S
         if plan.empty:
             return Applied(plan, None)
         with watch.stage("apply"), open_history(where, authority) as history:
-            if not begun:
-                adopt(project, history, _adopted_from(out, plan.valid_from))
-            edition = apply_plan(plan, history, where, authority)
+            if not known and adopt(project, history, _adopted_from(out, plan.valid_from)):
+                known = 1
+            edition = apply_plan(plan, history, where, authority, known)
         with watch.stage("bridge"):
             paths = write_bridge(project.root / BRIDGES, edition.number, bridge_of(plan))
     return Applied(plan, edition, paths)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.update_match import anchors_of
 from pipelines.update_plan import UpdatePlan
+from twin.errors import StoreError
 from twin.registry.identity import IdentityRegistry
 from twin.registry.matching import Anchors
 from twin.registry.open import is_database_url
@@ -23,7 +24,7 @@ BRIDGES = "bridges"
 _IDENTITY = ("geid", "layer", "entity_class", "source", "source_key")
 
 
-def apply_plan(plan: UpdatePlan, history: History, where: Path | str, authority: str) -> Edition:
+def apply_plan(plan: UpdatePlan, history: History, where: Path | str, authority: str, after: int) -> Edition:
     """Writes the edition: all of it or nothing.
 
     Identities and history are written through one connection, so that one commit keeps both, in a file and in a
@@ -34,11 +35,18 @@ def apply_plan(plan: UpdatePlan, history: History, where: Path | str, authority:
         history: Of the project.
         where: Where both lie.
         authority: Who mints.
+        after: Number of the last edition the plan knows of.
 
     Raises:
-        StoreError: Somebody else is writing, or the registry cannot be written; nothing has been written then.
+        StoreError: Somebody else is writing or has written since, or the registry cannot be written; nothing has been
+            written then.
     """
     with history.write(EditionKind.UPDATE, plan.name, plan.valid_from, note=f"plan {plan.digest}") as pen:
+        if pen.edition.number != after + 1:
+            raise StoreError(
+                f"edition {pen.edition.number - 1} was written while this update was being planned; nothing is written",
+                next_step="run `twin update` again: it compares the survey with what is believed now",
+            )
         write_history(plan, pen)
         bind_identities(plan, beside(pen, where, authority))
     return pen.edition
