@@ -12,6 +12,7 @@ from pipelines.project import (
     DsmHeight,
     Project,
     project_digest,
+    resolve_areas,
     resolve_grid,
     resolve_outline,
     resolve_paths,
@@ -33,6 +34,9 @@ def input_paths(project: Project) -> list[Path]:
                 paths.update(resolve_rasters(project, source, rule))
         if source.crs_file is not None:
             paths.add((project.root / source.crs_file).resolve())
+    for area in project.areas:
+        for path in resolve_areas(project, area):
+            paths.update(_companions(path))
     paths.update(path for path in (resolve_grid(project), resolve_outline(project)) if path is not None)
     return sorted(paths)
 

@@ -18,6 +18,7 @@ from pipelines.project_check import Problem, blanks, dotted, from_pydantic, is_b
 from pipelines.project_keys import KEYS, Key
 from pipelines.project_model import (
     METRES_PER_UNIT,
+    Area,
     AttributeGround,
     AttributeHeight,
     ConstantGround,
@@ -41,6 +42,7 @@ __all__ = [
     "FILE_NAME",
     "KEYS",
     "METRES_PER_UNIT",
+    "Area",
     "AttributeGround",
     "AttributeHeight",
     "ConstantGround",
@@ -62,6 +64,7 @@ __all__ = [
     "output_path",
     "parse_project",
     "project_digest",
+    "resolve_areas",
     "resolve_grid",
     "resolve_outline",
     "resolve_paths",
@@ -119,6 +122,7 @@ def parse_project(text: str, file: Path) -> Project:
         output=checked.output,
         registry=checked.registry,
         change=checked.change,
+        areas=checked.areas,
         lines=examined.lines,
     )
 
@@ -279,6 +283,15 @@ def resolve_rasters(project: Project, source: Source, rule: DsmHeight | DemGroun
     return _resolve(project, rule.raster, ("source", _number(project, source), kind, number, "raster"))
 
 
+def resolve_areas(project: Project, area: Area) -> list[Path]:
+    """The files of an `[[area]]`: absolute, each once, in order of their paths.
+
+    Raises:
+        ProjectError: A path or glob matches nothing; names the line.
+    """
+    return _resolve(project, area.path, ("area", project.areas.index(area), "path"))
+
+
 def resolve_grid(project: Project) -> Path | None:
     """The raster of geoid undulations, or None where the project states a number or ellipsoidal heights.
 
@@ -380,6 +393,8 @@ def project_digest(project: Project) -> str:
         64 hex digits (sha256).
     """
     content = project.model_dump(mode="json", by_alias=True, exclude={"root", "file", "lines", "registry", "change"})
+    if not project.areas:
+        del content["areas"]  # a project without areas is the project it was before there were any
     content["output"] = {key: value for key, value in content["output"].items() if key not in _OF_THE_PLACE}
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

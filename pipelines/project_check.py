@@ -14,6 +14,8 @@ from pipelines.project_keys import GROUND_MODELS, HEIGHT_MODELS, KEYS, allowed_i
 from pipelines.toml_position import Place
 from twin.errors import CrsError
 
+#: The layer all entities of `[[area]]` tables belong to; it has no tiles.
+AREA_LAYER = "areas"
 #: How a blank begins that `twin init` could not fill.
 BLANK = "FILL-ME"
 _BLANK_TEXT = "is a blank that only you can fill in"
@@ -212,6 +214,7 @@ def relations(raw: dict[str, Any]) -> Iterator[Problem]:
     yield from _unique_names(sources)
     for number, source in enumerate(sources):
         yield from _source(source, ("source", number))
+    yield from _areas(_list(raw.get("area")), sources)
     layers = raw.get("layers")
     used = {source.get("layer", "buildings") for source in sources if isinstance(source.get("layer", ""), str)}
     for name in layers if isinstance(layers, dict) else ():
@@ -293,6 +296,24 @@ def _unique_names(sources: list[dict[str, Any]]) -> Iterator[Problem]:
                 "every source needs a name of its own (`name = ...`), because it is part of every source key",
             )
         seen.setdefault(name, number)
+
+
+def _areas(areas: list[Any], sources: list[dict[str, Any]]) -> Iterator[Problem]:
+    """Areas share the space of names with sources, and have the layer `areas` to themselves."""
+    taken = {source.get("name") for source in sources}
+    for number, area in enumerate(areas):
+        if not isinstance(area, dict):
+            continue
+        name = area.get("name")
+        if isinstance(name, str) and name in taken:
+            text = "is already the name of a source or of another area; names are part of the keys, so each is unique"
+            yield Problem(("area", number, "name"), f"{toml_text(name)} {text}")
+        taken.add(name if isinstance(name, str) else None)
+        yield from _crs(area.get("crs"), ("area", number, "crs"))
+    for number, source in enumerate(sources):
+        if areas and source.get("layer") == AREA_LAYER:
+            text = f"{toml_text(AREA_LAYER)} is the layer of the [[area]] tables; choose another name"
+            yield Problem(("source", number, "layer"), text)
 
 
 def _source(source: dict[str, Any], place: Place) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pipelines.project_model import (
+    Area,
     ChangeTable,
     GroundRule,
     HeightRule,
@@ -134,6 +135,7 @@ def _keys_of(model: type[BaseModel], prefix: str) -> Iterator[Key]:
 KEYS: tuple[Key, ...] = (
     *_keys_of(ProjectTable, "project"),
     *_keys_of(Source, "source"),
+    *_keys_of(Area, "area"),
     *_keys_of(Layer, "layers.NAME"),
     *_keys_of(Output, "output"),
     *_keys_of(RegistryTable, "registry"),
@@ -184,6 +186,8 @@ def _model_below(model: Any, step: str | int, value: object) -> Any:
     below: dict[tuple[Any, str | int], Any] = {
         (ProjectFile, "project"): ProjectTable,
         (ProjectFile, "source"): Source,
+        (ProjectFile, "area"): Area,
+        (Area, "fields"): Area.model_fields["fields"].annotation,
         (ProjectFile, "output"): Output,
         (ProjectFile, "registry"): RegistryTable,
         (ProjectFile, "change"): ChangeTable,

@@ -201,6 +201,39 @@ class Source(_Table):
     )
 
 
+class AreaFields(_Table):
+    """`[area.fields]`: which field of the area file plays which role."""
+
+    id: _Text | None = Field(
+        default=None, description="Field that identifies an area; without one, identity rests on geometry"
+    )
+    name: _Text | None = Field(
+        default=None, description="Field with the name of the area; where it is empty, the area has none"
+    )
+
+
+class Area(_Table):
+    """`[[area]]`: polygons of one level of administration, in which buildings and finer areas lie."""
+
+    name: str = Field(
+        pattern=r"^[^\x00-\x1f]{1,100}$",
+        description="Unique name, also among the sources; part of every source key, so never change it",
+    )
+    path: _Paths = Field(description="File, glob or list of files with polygons, relative to twin.toml")
+    table: _Text | None = Field(
+        default=None, description="Table (layer) inside the file; needed where it holds several"
+    )
+    crs: _Text | None = Field(
+        default=None,
+        description='CRS of the coordinates, overrides the file: EPSG code, WKT, PROJ string, "gcj02" or "bd09"',
+    )
+    encoding: _Text | None = Field(default=None, description='Encoding of the text, overrides the file, e.g. "GB18030"')
+    level: Literal["district", "subdistrict", "community", "block"] = Field(
+        description="What the polygons are, from coarse to fine; an area lies in one of a coarser level"
+    )
+    fields: AreaFields = Field(default_factory=AreaFields, description="Which field plays which role")
+
+
 class Layer(_Table):
     """`[layers.NAME]`: how a layer is built."""
 
@@ -329,6 +362,9 @@ class ProjectFile(_Table):
 
     project: ProjectTable = Field(description="What the district is")
     sources: Annotated[tuple[Source, ...], Field(strict=False)] = Field(alias="source", description="The datasets")
+    areas: Annotated[tuple[Area, ...], Field(strict=False)] = Field(
+        default=(), alias="area", description="Administrative areas the buildings lie in"
+    )
     layers: dict[str, Layer] = Field(default_factory=dict, description="How each layer is built")
     output: Output = Field(default_factory=Output, description="Where and how releases are written")
     registry: RegistryTable = Field(default_factory=RegistryTable, description="Where identities and history lie")
@@ -343,6 +379,7 @@ class Project(_Table):
         file: The project file itself.
         project: `[project]`.
         sources: `[[source]]`, in file order.
+        areas: `[[area]]`, in file order.
         layers: `[layers.NAME]`, one for every layer a source names.
         output: `[output]`.
         registry: `[registry]`.
@@ -358,4 +395,5 @@ class Project(_Table):
     output: Output
     registry: RegistryTable = Field(default_factory=RegistryTable, repr=False)
     change: ChangeTable = Field(default_factory=ChangeTable)
+    areas: tuple[Area, ...] = ()
     lines: dict[Place, int] = Field(default_factory=dict, repr=False)

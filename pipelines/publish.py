@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.aliases import index_aliases, remember_aliases
+from pipelines.areas import Areas, area_rows, parents_in, with_column
 from pipelines.carried import Unchanged
 from pipelines.columns import ATTRIBUTE
 from pipelines.encode import CLASS_ID
@@ -92,6 +93,7 @@ def publish_release(
     report: Report,
     registry: IdentityRegistry | None,
     facts: Mapping[str, Any] | None = None,
+    areas: Areas | None = None,
 ) -> Published:
     """Writes stores, index and `release.json` into the staging area, keeps the identities, and serves the release.
 
@@ -102,10 +104,11 @@ def publish_release(
         plan, staging, layers, report: The build.
         registry: Keeps the identities; None where they are those of the past and stay untouched.
         facts: Further keys of `release.json`.
+        areas: Administrative areas the entities lie in.
     """
     project = plan.project
     with ThreadPoolExecutor(1) as aside:
-        index = aside.submit(EntityIndex.write, staging.release_path / INDEX, index_table(project, layers))
+        index = aside.submit(EntityIndex.write, staging.release_path / INDEX, index_table(project, layers, areas))
         rows = {layer.name: _write_layer(project, staging, layer) for layer in layers}
         index_digest = index.result()
     _write_inputs(staging.release_path, layers)
@@ -245,9 +248,14 @@ def _write_inputs(folder: Path, layers: Sequence[LayerRelease]) -> None:
     (folder / TILE_INPUTS).write_text(json.dumps(document, separators=(",", ":")), encoding="utf-8")
 
 
-def index_table(project: Project, layers: Sequence[LayerRelease]) -> pa.Table:
-    """The entity index of a release: one row for every entity of every layer, drawn or not."""
+def index_table(project: Project, layers: Sequence[LayerRelease], areas: Areas | None = None) -> pa.Table:
+    """The entity index of a release: one row for every entity of every layer, drawn or not, and for every area."""
     tables = [_layer_index(layer, project.output.encoder) for layer in layers]
+    if areas is not None:
+        # The parent is made of what is known of the entity alone: a row taken over may bear that of another edition.
+        placed = [parents_in(areas, layer.entities) for layer in layers]
+        tables = [with_column(one, "parent", parent) for one, parent in zip(tables, placed, strict=True)]
+        tables.append(area_rows(areas, polygons(areas.footprints), tables))
     return pa.concat_tables(tables, promote_options="default") if len(tables) > 1 else tables[0]
 
 

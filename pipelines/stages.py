@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import carried
+from pipelines.areas import Areas, read_areas
 from pipelines.build_result import WORK, BuildOptions, BuildResult, served_release
 from pipelines.candidates import collect
 from pipelines.identify import identify
@@ -60,9 +61,12 @@ def run_stages(project: Project, key: str, options: BuildOptions, progress: Prog
                 _layer(plan, layer, ingested, registry, (pool, staging, out, options, progress, watch))
                 for layer in sorted(plan.attributes)
             ]
-            report = Report(tuple(one.report for one in built), _issues(plan, ingested, built))
+            areas = read_areas(project, registry)
+            report = Report(tuple(one.report for one in built), _issues(plan, ingested, built, areas))
             with watch.stage("publish"):
-                published = publish_release(plan, staging, built, report, registry)
+                if areas is not None:
+                    areas.remember(registry)
+                published = publish_release(plan, staging, built, report, registry, None, areas)
     with watch.stage("keep"):
         _keep(project, work, ingested, built, published.release)
     return BuildResult(
@@ -192,7 +196,8 @@ def _served_rows(served: Release | None, unchanged: carried.Unchanged | None, la
         table = EntityIndex.open(served.index).table
     except StoreError:
         return None
-    rows = table if len(served.layers) == 1 else table.filter(pc.equal(table["layer"], layer))
+    alone = len(table) == len(unchanged.carried.table)
+    rows = table if alone else table.filter(pc.equal(table["layer"], layer)).combine_chunks()
     return rows if len(rows) == len(unchanged.carried.table) else None
 
 
@@ -216,7 +221,7 @@ def features_of(plan: BuildPlan, layer: str, read: SourcesRead) -> Resolved:
     return resolve(candidates, {number: by_source[number] for number in sorted(wanted)})
 
 
-def _issues(plan: BuildPlan, read: SourcesRead, built: list[LayerRelease]) -> tuple[Issue, ...]:
+def _issues(plan: BuildPlan, read: SourcesRead, built: list[LayerRelease], areas: Areas | None) -> tuple[Issue, ...]:
     """Findings that concern more than a feature: coordinates, rasters, oddities met while reading."""
     # placeholders are told, but a build that drew everything is clean all the same; `twin check` warns of them
     issues: list[Issue] = [replace(note, severity=Severity.NOTE) for note in project_notes(plan.project)]
@@ -230,6 +235,7 @@ def _issues(plan: BuildPlan, read: SourcesRead, built: list[LayerRelease]) -> tu
     for number, source in enumerate(plan.project.sources):
         rules = next(one.rules for at, one in read.contexts.items() if plan.files[at].source == number)
         issues += [replace(note, layer=source.layer, source=source.name) for note in raster_notes(rules)]
+    issues += areas.issues if areas is not None else ()
     crs = parse_crs(plan.project.project.working_crs)
     for layer in built:
         issues += [replace(issue, layer=layer.name) for issue in check_plausible(crs, layer.tiled.frame.bounds)]
