@@ -162,6 +162,24 @@ class TestAnswers:
         assert list(named(history.snapshot(Window(valid=year(2015))))) == NAMES[:2]
         assert history.entity(NAMES[0])["present"].to_pylist() == [False]
 
+    def test_an_interval_gives_every_span_that_meets_it_and_was_known_by_then(self, history: SqlHistory) -> None:
+        editions = [write(history, since=2020, geid=NAMES[:2], name=["a", "b"])]
+        for number, until in ((2022, 2023), (2024, None)):
+            ends = pa.array([None if until is None else year(until)], pa.timestamp("us", tz="UTC"))
+            editions.append(write(history, since=number, geid=[NAMES[0]], name=[str(number)], valid_to=ends))
+        tick = dt.timedelta(microseconds=1)
+
+        def names(begin: dt.datetime | None, end: dt.datetime | None, edition: int = 2) -> list[str | None]:
+            found: list[str | None] = history.during(begin, end, editions[edition].recorded_at)["name"].to_pylist()
+            return found
+
+        assert names(None, None) == ["a", "2022", "2024", "b"]
+        assert names(None, None, 0) == ["a", "b"]
+        assert names(None, year(2020) - tick) == []
+        assert names(None, year(2022)) == ["a", "2022", "b"]  # both ends count
+        assert names(year(2023) - tick, year(2024) - tick) == ["a", "2022", "b"]
+        assert names(year(2023), None) == ["a", "2024", "b"]  # the end of a span does not
+
     def test_a_window_narrows_by_place_class_and_name(self, history: SqlHistory) -> None:
         for name, west, kind in (
             (NAMES[0], 121.40, "Building"),
