@@ -21,13 +21,15 @@ from twin.entity import geid as geids
 from twin.entity.index import EntityIndex
 from twin.errors import MisuseError
 from twin.export.entities import Entities, Selection, select
-from twin.registry.versions import History, Time, Window
+from twin.registry.versions import Edition, History, Time, Window
 from twin.store.release import Release, open_current
 
 if TYPE_CHECKING:
     import geopandas
 
     from pipelines.check_report import CheckReport
+    from pipelines.update import Applied
+    from pipelines.update_plan import UpdatePlan
 
 Moment = str | clock.datetime
 Box = tuple[float, float, float, float]
@@ -155,6 +157,58 @@ class District:
         from pipelines.run import build
 
         return build(self.project, BuildOptions(workers=workers, force=force))
+
+    def update(
+        self,
+        plan: bool = False,
+        name: str = "",
+        valid_from: Moment | None = None,
+        decisions: str | Path | None = None,
+        accept_doubtful: bool = False,
+        workers: int = 0,
+    ) -> UpdatePlan | Applied:
+        """Brings a new edition of the survey in, like `twin update --no-build`; call `build` afterwards.
+
+        Args:
+            plan: Only say what would be done; registry, history and releases stay as they are.
+            name: Of the edition; "" takes the day.
+            valid_from: From when on it is so; None: now.
+            decisions: What a person has decided, `doubtful.csv` or `doubtful.gpkg`.
+            accept_doubtful: Take undecided doubtful changes as proposed.
+            workers: How many read the survey; 0 takes what `twin.toml` says.
+
+        Returns:
+            The plan where only that was asked; else what came of it, whose `edition` is None where nothing is new or
+            something doubtful is undecided: then nothing has been written.
+
+        Raises:
+            MisuseError: Nothing has been built yet, the date lies before the last edition, or decisions do not fit.
+            StoreError: Somebody else is building or updating; nothing is written then.
+        """
+        from pipelines.update import UpdateOptions, plan_update, run_update
+
+        options = UpdateOptions(
+            name=name,
+            valid_from=_time(valid_from),
+            decisions=None if decisions is None else Path(decisions),
+            accept_doubtful=accept_doubtful,
+            build=BuildOptions(workers=workers),
+        )
+        return plan_update(self.project, options) if plan else run_update(self.project, options)
+
+    def undo(self) -> Edition:
+        """Takes the last update back, like `twin update --undo`; put the sources back as well, then `build`.
+
+        Returns:
+            The edition that says so; `undoes` is the number of the one taken back.
+
+        Raises:
+            MisuseError: There is none.
+            StoreError: Somebody else is building or updating.
+        """
+        from pipelines.update import undo_update
+
+        return undo_update(self.project)[1]
 
     def entity(self, geid: str) -> dict[str, Any]:
         """Everything known of an entity of the served release but its geometry.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import pyarrow as pa
 from fastapi import Query
@@ -58,6 +59,13 @@ class Times:
     def given(self) -> bool:
         """True if the history is asked."""
         return self.valid is not None or self.as_of is not None
+
+    @property
+    def query(self) -> str:
+        """The pair as the query of an address, `?` included; "" for the present."""
+        given = {"datetime": self.valid, "as-of": self.as_of}
+        stated = {key: time.isoformat().replace("+00:00", "Z") for key, time in given.items() if time is not None}
+        return f"?{urlencode(stated, safe=':')}" if stated else ""
 
 
 def _moment(name: str, text: str | None) -> Time | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -28,6 +28,7 @@ AREAS = frozenset(
 )
 _EPSG = re.compile(r"(?:EPSG:|https?://www\.opengis\.net/def/crs/EPSG/[\d.]+/)(\d{4,6})", re.IGNORECASE)
 _KINDS = ("lon", "code", "address")
+_LONGEST_CHAIN = 16
 _KNOWN = frozenset({"id", "lon", "lat", "h", "tolerance", "code", "address", "limit"})
 
 
@@ -112,6 +113,8 @@ def answers(
             yield {"id": one.id, **address_answer(context, release, one.text, one.limit)}
 
 
+Record = Mapping[str, Any]
+Find = Callable[[str], Record | None]
 Standing = list[tuple[int, float]]
 """(row, distance) of what stands at a place, the best first."""
 
@@ -127,13 +130,17 @@ def _places(release: OpenRelease, questions: Sequence[Question], crs: str | None
         span = slice(int(hits.offset[at]), int(hits.offset[at + 1]))
         pairs = zip(hits.row[span].tolist(), hits.distance[span].tolist(), strict=True)
         near = [(row, away) for row, away in pairs if away <= tolerance[at]]
-        standing.append([pair for pair in near if reaches(release, pair[0], h[at], tolerance[at])])
+        standing.append([pair for pair in near if reaches(*_vertical(release, pair[0]), h[at], tolerance[at])])
     return standing
 
 
-def reaches(release: OpenRelease, row: int, h: float, tolerance: float) -> bool:
-    """True if a height lies between base and roof of a row, or nothing is known of one of them."""
+def _vertical(release: OpenRelease, row: int) -> tuple[float | None, float | None]:
     base, height = (release.index.table[name][row].as_py() for name in ("height", "height_m"))
+    return base, height
+
+
+def reaches(base: float | None, height: float | None, h: float, tolerance: float) -> bool:
+    """True if a height lies between base and roof, or nothing is known of one of them."""
     if not math.isfinite(h) or base is None:
         return True
     slack = tolerance + VERTICAL_SLACK_M
@@ -186,11 +193,31 @@ def to_degrees(crs: str) -> Transform:
 def place_answer(context: Context, release: OpenRelease, asked: Question, standing: Standing) -> dict[str, Any]:
     """What stands at a place, and the chain from the storey to the widest area."""
     records = [(release.index.record(row), away) for row, away in standing[: 4 * MOST_ITEMS]]
+
+    def find(geid: str) -> Record | None:
+        row = release.index.find(geid)
+        return None if row is None else release.index.record(row)
+
+    return told_of_place(context, asked, records, find)
+
+
+def told_of_place(
+    context: Context, asked: Question, records: Sequence[tuple[Record, float]], find: Find, query: str = ""
+) -> dict[str, Any]:
+    """The answer about a place.
+
+    Args:
+        context: For addresses.
+        asked: The question.
+        records: What stands there with its distance in metres, the best first, areas included.
+        find: Record of another entity by its identifier; None where there is none.
+        query: Ending of addresses: the pair of times that is asked about.
+    """
     things = [one for one in records if one[0]["entity_class"] not in AREAS]
     areas = [one for one, _ in records if one["entity_class"] in AREAS]
-    items = [_scored(context, record, *_near(away, asked.tolerance)) for record, away in things[: asked.limit]]
-    chain = _chain(context, release, things[0][0] if things else None, asked.h, areas)
-    return {**_counted(items, len(things) > asked.limit), "chain": chain}
+    items = [scored(context, record, *_near(away, asked.tolerance), query) for record, away in things[: asked.limit]]
+    chain = _chain(context, things[0][0] if things else None, asked.h, areas, find, query)
+    return {**counted(items, len(things) > asked.limit), "chain": chain}
 
 
 def _near(away: float, tolerance: float) -> tuple[float, list[str]]:
@@ -199,38 +226,39 @@ def _near(away: float, tolerance: float) -> tuple[float, list[str]]:
     return round(1 - 0.5 * away / max(tolerance, away), 3), [f"{away:.2f} m from its footprint"]
 
 
-def _scored(context: Context, record: Mapping[str, Any], score: float, why: Sequence[str]) -> dict[str, Any]:
-    return {**item(context, record), "score": score, "why": list(why)}
+def scored(context: Context, record: Record, score: float, why: Sequence[str], query: str = "") -> dict[str, Any]:
+    """A short item with how well it answers."""
+    short = item(context, record)
+    return {**short, "href": short["href"] + query, "score": score, "why": list(why)}
 
 
-def _counted(items: list[dict[str, Any]], truncated: bool) -> dict[str, Any]:
+def counted(items: list[dict[str, Any]], truncated: bool) -> dict[str, Any]:
+    """Items, how many, and whether there are more."""
     return {"items": items, "numberReturned": len(items), "truncated": truncated}
 
 
 def _chain(
-    context: Context, release: OpenRelease, best: Mapping[str, Any] | None, h: float, areas: Sequence[Mapping[str, Any]]
+    context: Context, best: Record | None, h: float, areas: Sequence[Record], find: Find, query: str
 ) -> list[dict[str, Any]]:
     """From the storey over the building and what it is part of to the areas around it, each once."""
-    links: list[dict[str, Any]] = []
-    if best is not None:
-        storey = storey_at(best, h)
-        links += [] if storey is None else [storey]
-        links.append(_link(context, best))
-        above = best["parent"]
-        while above and len(links) < 12 and (row := release.index.find(str(above))) is not None:
-            record = release.index.record(row)
-            links.append(_link(context, record))
-            above = record["parent"]
-    known = {link.get("geid") for link in links}
-    return links + [_link(context, one) for one in areas if one["geid"] not in known]
+    storey = None if best is None else storey_at(best, h)
+    links: dict[str, dict[str, Any]] = {}
+    for begin in [*([] if best is None else [best]), *areas]:
+        one: Record | None = begin
+        while one is not None and str(one["geid"]) not in links and len(links) < _LONGEST_CHAIN:
+            links[str(one["geid"])] = _link(context, one, query)
+            one = find(str(one["parent"])) if one["parent"] else None
+    return [*([] if storey is None else [storey]), *links.values()]
 
 
-def _link(context: Context, record: Mapping[str, Any]) -> dict[str, Any]:
+def _link(context: Context, record: Record, query: str) -> dict[str, Any]:
     facts = {key: record[key] for key in ("entity_class", "geid", "name")}
-    return {**facts, "href": context.url("entities", str(record["geid"]))}
+    level = record["attributes"].get("level") if record["entity_class"] in AREAS else None
+    facts |= {} if level is None else {"level": level}
+    return {**facts, "href": context.url("entities", str(record["geid"])) + query}
 
 
-def storey_at(record: Mapping[str, Any], h: float) -> dict[str, Any] | None:
+def storey_at(record: Record, h: float) -> dict[str, Any] | None:
     """The storey above ground a height lies in, by equal shares of the height; it has no identifier of its own."""
     base, height, storeys = record["height"], record["height_m"], record["storeys"]
     if None in (base, height, storeys) or not math.isfinite(h) or storeys < 1 or height <= 0:
@@ -246,17 +274,17 @@ def storey_at(record: Mapping[str, Any], h: float) -> dict[str, Any] | None:
 def code_answer(context: Context, release: OpenRelease, text: str, limit: int) -> dict[str, Any]:
     """Entities a code of any scheme stands for; those that have ended are told as such."""
     rows = find_rows(release.index, text)
-    items = [_scored(context, release.index.record(row), 1.0, ["its code"]) for row in rows[:limit]]
+    items = [scored(context, release.index.record(row), 1.0, ["its code"]) for row in rows[:limit]]
     if items:
-        return _counted(items, len(rows) > limit)
+        return counted(items, len(rows) > limit)
     known = context.registered.find(text, release.id, release.record.get("project", {}))
     gone = [one.geid for one in known if release.index.find(one.geid) is None]
     told = [{"geid": name, "successors": list(context.timeline.successors(name))} for name in gone[:limit]]
-    return {**_counted([], False), **({"retired": told} if told else {})}
+    return {**counted([], False), **({"retired": told} if told else {})}
 
 
 def address_answer(context: Context, release: OpenRelease, text: str, limit: int) -> dict[str, Any]:
     """Candidates for an address, with score and reasons."""
     found = release.index.by_address(text, limit + 1)
-    items = [_scored(context, release.index.record(one.row), one.score, one.why) for one in found[:limit]]
-    return _counted(items, len(found) > limit)
+    items = [scored(context, release.index.record(one.row), one.score, one.why) for one in found[:limit]]
+    return counted(items, len(found) > limit)

@@ -96,6 +96,10 @@ class Timeline:
             while len(self._cache) > 1 and sum(one.nbytes for one, _ in self._cache.values()) > _CACHE_BYTES:
                 self._cache.popitem(last=False)
 
+    def around(self, window: Window) -> pa.Table:
+        """Like `snapshot`, but not kept: for windows so small that another asker hardly has the same."""
+        return self._ask(lambda history: history.snapshot(window), NOTHING) if self.recorded else NOTHING
+
     def entity(self, geid: str, valid: Time | None = None, as_of: Time | None = None) -> pa.Table:
         """What is asserted of one entity for a pair of times: one row, also with `present` False, or none."""
         return self._ask(lambda history: history.entity(geid, valid, as_of), NOTHING) if self.recorded else NOTHING

@@ -13,9 +13,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from server.context import Context, json_answer
-from server.entity_past import LIMIT, LONGEST
+from server.entity_past import LIMIT, LONGEST, AsOf, Times, ValidTime
 from server.problem import ProblemError
 from server.resolving import Question, answers, question, working_xy
+from server.resolving_past import answer_then
 from server.routers.entities import Limit
 
 NDJSON = "application/x-ndjson"
@@ -56,11 +57,17 @@ def router(context: Context) -> APIRouter:
         code: Text = None,
         address: Text = None,
         limit: Limit = 20,
+        valid: ValidTime = None,
+        as_of: AsOf = None,
     ) -> Response:
         """Entities at a place (footprint, courtyards left out, and height range), of a code in any scheme, or like an
-        address, best first with score and why; for a place also the chain from the storey to the widest area."""
+        address, best first with score and why; for a place also the chain from the storey to the widest area. Places
+        and codes also at a pair of times."""
         one = _single(lon, lat, h, min(tolerance, _HIGHEST_M), code, address, min(limit, LIMIT), crs)
+        times = Times.of(valid, as_of)
         with context.releases.reading() as release:
+            if times.given:
+                return json_answer(request, answer_then(context, release, one, crs, times))
             (told,) = answers(context, release, [one], crs)
             told.pop("id")
             return json_answer(request, {**told, "release": release.id})

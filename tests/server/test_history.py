@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 
 from server import timeline
 from server.app import Application
+from tests.pipelines.district import district
 from tests.server.conftest import Answer, request
-from tests.server.recorded_district import SHED, Recorded, begin, district, stamp
+from tests.server.recorded_district import SHED, Recorded, begin, stamp
 from twin.registry.versions import Edition
 
 EARLY, SPRING, SUMMER, LATE = (f"2026-{month}-15" for month in ("02", "03", "04", "05"))
@@ -59,9 +61,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     editions: list[Edition] = []
     told: list[tuple[str, Answer]] = []
     steps: list[Callable[[], Edition]] = [recorded.adopt, recorded.survey, recorded.merge, recorded.mistake]
+    steps.append(partial(recorded.undo, 4))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timeline, "_FRESH_SECONDS", -1.0)  # an edition is seen at once, not a second later
-        for step in [*steps, lambda: recorded.undo(4)]:
+        for step in steps:
             editions.append(step())
             told += [(path, request(app, path)) for path in fixed(recorded, editions[-1])]
         app.timeline.close()
@@ -227,3 +230,58 @@ def test_without_a_history_it_is_said_so(get: Any, district: Any) -> None:
     for path in (f"/entities/{name}/history", f"/entities/{name}?datetime={EARLY}"):
         answer: Any = get(path)
         assert (answer.status, answer.json()["code"]) == (404, "no_history")
+
+
+def inside(world: World, number: int) -> tuple[float, float]:
+    """A place in a house, degrees."""
+    told = world.get(f"/entities/{world.geid(number)}?datetime={EARLY}").json()
+    return told["lon"], told["lat"]
+
+
+def test_a_place_answers_for_a_pair_of_times(world: World) -> None:
+    lon, lat = inside(world, 2)
+
+    def there(query: str) -> set[str]:
+        return {one["geid"] for one in world.get(f"/resolve?lon={lon}&lat={lat}&{query}").json()["items"]}
+
+    first, second = (stamp(edition.recorded_at) for edition in world.editions[:2])
+    assert there(f"datetime={EARLY}") == {world.geid(2)}
+    assert there(f"datetime={SPRING}") == {SHED}
+    assert there(f"datetime={SPRING}&as-of={first}") == {world.geid(2)}
+    assert there(f"datetime={SUMMER}") == set()
+    assert there(f"datetime={SUMMER}&as-of={second}") == {SHED}
+    assert there("as-of=2001-01-01") == set()
+
+
+def test_a_place_in_the_past_is_answered_like_one_in_the_present(world: World) -> None:
+    """While nothing has changed the two ways, index and history, must give the same entities, scores and reasons."""
+    lon, lat = inside(world, 9)
+    for offset, tolerance, h in (
+        (0.0, 0, ""),
+        (2e-4, 30, ""),
+        (1e-4, 100, "&h=15"),
+        (0.0, 50, "&h=900"),
+        (1e-4, 0, ""),
+    ):
+        query = f"/resolve?lon={lon + offset}&lat={lat}&tolerance={tolerance}{h}"
+        now, then = (world.get(query + times).json() for times in ("", f"&datetime={LATE}"))
+        for one in then["items"] + then["chain"]:
+            if "href" in one:
+                assert one.pop("href").endswith(f"?datetime={LATE}T00:00:00Z")
+        for one in now["items"] + now["chain"]:
+            one.pop("href", None)
+        raised = world.geid(1)  # the release does not know that it was
+        same = [[one for one in told["items"] if one["geid"] != raised] for told in (then, now)]
+        assert same[0] == same[1]
+        assert then["chain"] == now["chain"]
+
+
+def test_a_code_answers_for_a_pair_of_times_and_its_address_leads_there(world: World) -> None:
+    told = world.get(f"/resolve?code={world.geid(2)}&datetime={EARLY}").json()
+    (item,) = told["items"]
+    assert world.get(item["href"]).json()["version"]["edition"] == 1
+    gone = world.get(f"/resolve?code={world.geid(2)}&datetime={SPRING}").json()
+    assert gone["items"] == []
+    assert set(gone["retired"][0]["successors"]) == {world.geid(3), world.geid(4)}
+    assert world.get(f"/resolve?code=nothing&datetime={SPRING}").json()["numberReturned"] == 0
+    assert world.get(f"/resolve?address=nothing&datetime={SPRING}").status == 400
