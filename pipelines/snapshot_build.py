@@ -17,6 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 import twin
+from pipelines.areas import AREA_CLASS
 from pipelines.build_result import BuildOptions, BuildResult
 from pipelines.candidates import collect
 from pipelines.columns import ATTRIBUTE, CORE, segment_table
@@ -82,6 +83,7 @@ def build_snapshot(
     with watch.stage("history"):
         table = history.snapshot(options.window)
         table = table.filter(pc.is_valid(table["geometry"]))
+    table = table.filter(pc.not_equal(pc.fill_null(table["entity_class"], ""), AREA_CLASS))  # areas have no tiles
     if not len(table):
         raise MisuseError(
             "the history holds nothing at that moment",

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.adopt import versions_of_index
+from pipelines.areas import parents_in, read_areas
 from pipelines.build_result import WORK, BuildOptions
 from pipelines.identify import Identified, identify
 from pipelines.layer import layer_report, prepare, require_something
@@ -64,6 +65,7 @@ def read_edition(
         plan = make_plan(project, key)
     with workers(worker_count(options.workers or project.output.workers), plan.features) as pool:
         read = read_sources(plan, work, options.force, (pool, progress, watch))
+    areas = read_areas(project, registry)
     tables, minted, reports = [], [], []
     for layer in sorted(plan.attributes):
         with watch.stage("resolve"):
@@ -73,8 +75,11 @@ def read_edition(
         with watch.stage("identify"):
             identity = identify(registry, project, layer, features)
         with watch.stage("versions"):
-            columns = index_columns(project, prepare(project, layer, features, identity))
-            tables.append(versions_of_index(pa.table(dict(columns))))
+            entities = prepare(project, layer, features, identity)
+            columns = dict(index_columns(project, entities))
+            if areas is not None:
+                columns["parent"] = parents_in(areas, entities)
+            tables.append(versions_of_index(pa.table(columns)))
             minted.append(_minted(identity))
         reports.append(report)
     versions = pa.concat_tables(tables)

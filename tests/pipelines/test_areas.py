@@ -10,8 +10,10 @@ import pyogrio
 import pytest
 import shapely
 
+from pipelines.project import load_project
 from pipelines.releases import validate_release
 from tests.pipelines.district import ORIGIN, District
+from twin.errors import MisuseError, ProjectError
 
 X, Y = ORIGIN
 TAIL = '[source.fields]\nid = "id"\n[[source.height]]\nfrom = "attribute"\nfield = "height"\n'
@@ -95,3 +97,68 @@ def test_a_rebuild_from_nothing_but_the_registry_gives_the_same_bytes(layered: D
     before = layered.release.index.read_bytes()
     second = layered.build(force=True)
     assert (second.release, layered.release.index.read_bytes()) == (first.release, before)
+
+
+def test_areas_leave_tiles_as_they_are(tmp_path: Path) -> None:
+    bare = district(tmp_path).write()
+    bare.build()
+    before = bare.release.info["layers"]["buildings"]["digest"]
+    file = tmp_path / "twin.toml"
+    file.write_text(file.read_text(encoding="utf-8") + area_table("streets", "subdistrict"), encoding="utf-8")
+    write_areas(tmp_path / "streets.gpkg", STREETS, {"code": ["s1", "s2"], "name": ["a", "b"]})
+    again = bare.build()
+    assert again.tiles_written == 0
+    assert bare.release.info["layers"]["buildings"]["digest"] == before
+
+
+def test_a_border_that_moves_gives_other_parents_without_new_tiles(layered: District) -> None:
+    layered.build()
+    before = by_key(layered)
+    write_areas(layered.root / "grids.gpkg", [box(0, 0, 500, 500)], {"code": ["g1"], "name": ["A"]})
+    again = layered.build()
+    rows = by_key(layered)
+    assert again.tiles_written == 0
+    assert rows["h1"]["parent"] == rows["g1"]["geid"] == before["g1"]["geid"] != before["h1"]["parent"]
+
+
+def test_areas_without_ids_are_known_again_by_their_geometry_in_any_order(tmp_path: Path) -> None:
+    made = district(tmp_path, area_table("streets", "subdistrict", 'name = "name"\n')).write()
+    write_areas(tmp_path / "streets.gpkg", STREETS, {"name": ["west", "east"]})
+    made.build()
+    before = {row["name"]: row["geid"] for row in made.index.table.to_pylist() if row["layer"] == "areas"}
+    write_areas(tmp_path / "streets.gpkg", STREETS[::-1], {"name": ["east", "west"]})
+    made.build()
+    assert {row["name"]: row["geid"] for row in made.index.table.to_pylist() if row["layer"] == "areas"} == before
+
+
+def test_pieces_with_one_id_are_one_area_and_broken_ones_are_told(tmp_path: Path) -> None:
+    made = district(tmp_path, area_table("streets", "subdistrict")).write()
+    shapes = [*STREETS, shapely.LineString([(X, Y), (X + 9, Y)])]
+    write_areas(tmp_path / "streets.gpkg", shapes, {"code": ["s1", "s1", "s3"], "name": [None, "one", "line"]})
+    result = made.build()
+    rows = by_key(made)
+    assert rows["s1"]["name"] == "one"
+    assert rows["h0"]["parent"] == rows["h2"]["parent"] == rows["s1"]["geid"]
+    found = {(one.code, one.count) for one in result.report.issues if one.code.startswith("area_")}
+    assert found == {("area_joined", 1), ("area_refused", 1)}
+    assert "s3" not in rows
+
+
+def test_an_attribute_that_buildings_have_as_a_number_stays_one(tmp_path: Path) -> None:
+    fields = {"id": list("abcd"), "height": [9.0] * 4, "level": [1, 2, 3, 4]}
+    made = district(tmp_path, area_table("streets", "subdistrict"), fields=fields).write()
+    write_areas(tmp_path / "streets.gpkg", STREETS, {"code": ["s1", "s2"], "name": ["a", "b"]})
+    made.build()
+    rows = by_key(made)
+    assert [rows[key]["attr.level"] for key in "abcd"] == [1, 2, 3, 4]
+    assert (rows["s1"]["attr.level"], rows["s1"]["attr.area.level"]) == (None, "subdistrict")
+
+
+def test_a_name_that_is_taken_and_a_field_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    made = district(tmp_path, area_table("houses", "block")).write()
+    with pytest.raises(ProjectError, match="already the name of a source"):
+        load_project(made.root)
+    other = district(tmp_path / "other", area_table("streets", "block")).write()
+    write_areas(other.root / "streets.gpkg", STREETS, {"code": ["s1", "s2"]})
+    with pytest.raises(MisuseError, match='no field "name"'):
+        other.build()
