@@ -9,10 +9,14 @@ import anyio
 import httpx
 import numpy as np
 import orjson
+import pyarrow as pa
 import pytest
 
 from server.routers.resolve import MOST_ROWS
+from tests.server import conftest
+from tests.server.conftest import ORIGIN
 from twin.crs.reference import horizontal, parse_crs
+from twin.entity import geid
 
 TYPE = "application/x-ndjson"
 
@@ -126,3 +130,49 @@ def test_ten_thousand_rows_are_answered(app: Any, district: Any) -> None:
     told = lines(post(app, orjson.dumps([{"lon": lon, "lat": lat}] * MOST_ROWS)))
     assert len(told) == MOST_ROWS
     assert {one["items"][0]["geid"] for one in told} == {district.buildings[1].geid}
+
+
+LEVELS = ("community_grid", "subdistrict", "district")
+
+
+def with_areas(rows: pa.Table) -> pa.Table:
+    """The sample with areas around it, each part of the next; house 2 names the smallest as its parent."""
+    listed = rows.to_pylist()
+    ids = [geid.mint("310105", [f"areas/{level}"])[0] for level in LEVELS]
+    areas = []
+    for at, level in enumerate(LEVELS):
+        reach = 500.0 * (at + 1)
+        west, south, east, north = (*(ORIGIN - reach), *(ORIGIN + reach))
+        ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+        parent = ids[at + 1] if at + 1 < len(ids) else None
+        unknown = dict.fromkeys(listed[0])
+        areas.append(
+            {**unknown, "geid": ids[at], "layer": "areas", "entity_class": "AdministrativeArea", "source": "areas",
+             "source_key": level, "name": level, "parent": parent, "row": -1, "reasons": [], "geometry": [[ring]],
+             "attr.level": level}
+        )  # fmt: skip
+    listed[1]["parent"] = ids[0]
+    return pa.Table.from_pylist([{"attr.level": None, **row} for row in listed] + areas)
+
+
+def test_a_chain_leads_from_the_storey_over_the_building_to_the_district(
+    tmp_path: Any, serve: Any, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = conftest.index_table
+    monkeypatch.setattr(conftest, "index_table", lambda key: with_areas(plain(key)))
+    district = conftest.publish(tmp_path / "out")
+    app = serve(district.out)
+    # House 2 names its parent; house 3 does not, so the areas it lies in are told by where they are.
+    for number, x in ((1, 110), (2, 130)):
+        lon, lat = district.degrees(x, 10)
+        told = ask(app, f"/resolve?lon={lon}&lat={lat}&h=20").json()
+        house = district.buildings[number].geid
+        assert [one["geid"] for one in told["items"]] == [house]
+        storey, building, *areas = told["chain"]
+        assert (storey["entity_class"], storey["of"], building["geid"]) == ("Storey", house, house)
+        assert [one["level"] for one in areas] == list(LEVELS)
+        assert {one["entity_class"] for one in areas} == {"AdministrativeArea"}
+        assert [ask(app, one["href"]).json()["geid"] for one in areas] == [one["geid"] for one in areas]
+    lon, lat = district.degrees(110, -200)
+    street = ask(app, f"/resolve?lon={lon}&lat={lat}").json()
+    assert street["items"] == [] and [one["level"] for one in street["chain"]] == list(LEVELS)
