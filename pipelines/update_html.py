@@ -13,7 +13,7 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
-from pipelines.update_plan import ORDER, Item, UpdatePlan, item_rows
+from pipelines.update_plan import ORDER, Item, UpdatePlan
 
 PAGE = "plan.html"
 LABELS = {
@@ -42,7 +42,7 @@ def to_html(plan: UpdatePlan) -> str:
     folder = files("pipelines").joinpath("templates")
     style = "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in ("check.css", "update.css"))
     script = folder.joinpath("update.js").read_text(encoding="utf-8")
-    rows = list(item_rows(plan))
+    rows = plan.rows
     body = "".join([*_head(plan), *_map(plan), *_doubtful(rows), *_tables(rows)])
     policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
     return (

@@ -81,6 +81,11 @@ class UpdatePlan:
         """Every change, by class, then by place in the edition; what is unchanged without doubt is none."""
         return tuple(_items(self.comparison))
 
+    @cached_property
+    def rows(self) -> tuple[dict[str, Any], ...]:
+        """Every change as plain values: what `plan.json` lists and the page shows."""
+        return tuple(item_rows(self))
+
     @property
     def counts(self) -> dict[str, int]:
         """Entities by class: those of the new edition, and those of the one before that did not go on into it."""
@@ -197,7 +202,7 @@ def to_json(plan: UpdatePlan) -> dict[str, Any]:
         "asserted": len(plan.asserted) + len(plan.ended),
         "doubtful": plan.doubtful,
         "decided": plan.decided,
-        "changes": list(item_rows(plan)),
+        "changes": list(plan.rows),
     }
 
 
