@@ -1,4 +1,8 @@
-"""OGC API - 3D GeoVolumes, draft 22-029: the layers as containers with a 3D extent and links to their tilesets."""
+"""OGC API - 3D GeoVolumes, draft 22-029: the layers as containers with a 3D extent and links to their tilesets.
+
+What its requirements ask of a container is met; its conformance classes are not declared, for they ask that containers
+are collections below `/collections`, where the classes of entities are, and for a media type the draft contradicts.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,6 @@ from server.context import Context, json_answer
 from server.problem import not_found
 from server.releases import Layer, OpenRelease
 
-#: Of the draft of August 2026; only what `tests/server/test_geovolumes.py` proves.
-CONFORMANCE = (
-    "https://www.opengis.net/spec/ogcapi-geovolumes-1/1.0/conf/core",
-    "https://www.opengis.net/spec/ogcapi-geovolumes-1/1.0/conf/3d-tiles",
-)
 #: The draft names two media types for a tileset and contradicts itself; 3D Tiles 1.1 itself says this one.
 TILESET_TYPE = "application/json"
 RELATION = "http://www.opengis.net/def/rel/ogc/1.0/3d-geovolumes"

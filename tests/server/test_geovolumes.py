@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urljoin
 
-from server.routers.geovolumes import RELATION
+from server.routers.geovolumes import CRS84H, RELATION
 
 
 def test_every_layer_is_a_container_that_leads_to_its_tileset(get: Any, district: Any) -> None:
@@ -27,3 +30,50 @@ def test_the_extent_is_in_three_dimensions(get: Any) -> None:
 def test_an_unknown_container_or_parameter_is_refused(get: Any) -> None:
     assert get("/geovolumes/nothing").status == 404
     assert get("/geovolumes?bbox=1").status == 400
+
+
+def references(tile: Any) -> Iterator[str]:
+    """Addresses of every content below a tile."""
+    yield from [tile["content"]["uri"]] if "content" in tile else []
+    for child in tile.get("children", ()):
+        yield from references(child)
+
+
+def test_everything_a_tileset_refers_to_is_available(get: Any, district: Any) -> None:
+    """Requirement /req/3dtiles/tileset, part 2: followed through the external tilesets down to the content."""
+    (tiles,) = [link for link in get("/geovolumes/buildings").json()["links"] if link["rel"] == RELATION]
+    wanted, seen = [tiles["href"]], dict[str, bytes]()
+    while wanted:
+        address = wanted.pop()
+        answer = get(address)
+        assert answer.status == 200, address
+        seen[address] = answer.body
+        if address.endswith(".json"):
+            wanted += [urljoin(address, uri) for uri in references(json.loads(answer.body)["root"])]
+    assert sorted(seen.values()) == sorted([district.tileset, *district.contents.values()])
+
+
+def test_the_extent_names_the_crs_of_its_heights_and_holds_every_building(get: Any, district: Any) -> None:
+    """Requirement /req/core/collections, part 1."""
+    spatial = get("/geovolumes/buildings").json()["extent"]["spatial"]
+    assert spatial["crs"] == CRS84H
+    west, south, _, east, north, _ = spatial["bbox"][0]
+    metre = 1e-5  # the region of the sample is stated in round degrees
+    for building in district.buildings:
+        for x, y in building.rings[0]:
+            lon, lat = district.degrees(x, y)
+            assert west - metre <= lon <= east + metre and south - metre <= lat <= north + metre
+
+
+def test_every_container_and_the_list_lead_to_each_other(get: Any) -> None:
+    listed = get("/geovolumes").json()
+    (own,) = [link["href"] for link in listed["links"] if link["rel"] == "self"]
+    assert get(own).json() == listed
+    for container in listed["collections"]:
+        links = {link["rel"]: link["href"] for link in container["links"]}
+        assert get(links["self"]).json() == container
+        assert get(links["collection"]).json() == listed
+
+
+def test_classes_of_a_draft_that_is_met_only_in_part_are_not_declared(get: Any) -> None:
+    assert not [one for one in get("/conformance").json()["conformsTo"] if "geovolumes" in one]
