@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import shapely
 
@@ -39,7 +40,7 @@ def test_every_street_is_an_area_and_unknown_names_stay_unknown(streets: Path, t
     assert Counter(row["name"] for row in areas) == Counter(one["properties"]["name"] for one in features)
     assert sum(row["name"] is None for row in areas) == 38
     houses = {row["source_key"]: row for row in rows.values() if row["layer"] == "buildings"}
-    for at, (lon, lat) in enumerate(degrees(spots)):
+    for at, (lon, lat) in enumerate(degrees(np.array(spots))):
         around = [one["properties"] for one, shape in zip(features, shapes, strict=True)
                   if shape.contains(shapely.Point(lon, lat))]  # fmt: skip
         parent = houses[str(at)]["parent"]
