@@ -60,8 +60,9 @@ def changed(made: District, kind: str) -> None:
     elif kind == "gone":
         del shapes[5], fields["id"][5], fields["height"][5], fields["use"][5]
     elif kind == "new":
-        shapes.insert(70, shapely.affinity.translate(shapes[0], -50, -50))
-        for name, value in (("id", "new"), ("height", 7.0), ("use", "a")):
+        number = 1 + sum(one.startswith("new") for one in fields["id"])
+        shapes.insert(70, shapely.affinity.translate(shapes[0], -50 * number, -50))
+        for name, value in (("id", f"new {number}"), ("height", 7.0), ("use", "a")):
             fields[name].insert(70, value)
     elif kind == "swapped ids":
         fields["id"][3], fields["id"][4] = fields["id"][4], fields["id"][3]

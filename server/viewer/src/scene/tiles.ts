@@ -32,6 +32,17 @@ export function featureIn(content: Cesium3DTileContent, geid: string, row?: numb
   return undefined;
 }
 
+/**
+ * Cesium puts `asset.tilesetVersion` behind every address of a tileset (`?v=`), which would throw every tile out of every
+ * cache with each release. Ours are named by what is in them and need no version; the root is asked for again anyway.
+ */
+const loadJson = Cesium3DTileset.loadJson;
+Cesium3DTileset.loadJson = async (address) => {
+  const document = (await loadJson(address)) as { asset?: { tilesetVersion?: string } };
+  if (document.asset) delete document.asset.tilesetVersion;
+  return document;
+};
+
 export interface Pending {
   pending: number;
   processing: number;
