@@ -300,7 +300,7 @@ def _unique_names(sources: list[dict[str, Any]]) -> Iterator[Problem]:
 
 def _areas(areas: list[Any], sources: list[dict[str, Any]]) -> Iterator[Problem]:
     """Areas share the space of names with sources, and have the layer `areas` to themselves."""
-    taken = {source.get("name") for source in sources}
+    taken = {name for source in sources if isinstance(name := source.get("name"), str)}
     for number, area in enumerate(areas):
         if not isinstance(area, dict):
             continue
@@ -308,7 +308,8 @@ def _areas(areas: list[Any], sources: list[dict[str, Any]]) -> Iterator[Problem]
         if isinstance(name, str) and name in taken:
             text = "is already the name of a source or of another area; names are part of the keys, so each is unique"
             yield Problem(("area", number, "name"), f"{toml_text(name)} {text}")
-        taken.add(name if isinstance(name, str) else None)
+        if isinstance(name, str):
+            taken.add(name)
         yield from _crs(area.get("crs"), ("area", number, "crs"))
     for number, source in enumerate(sources):
         if areas and source.get("layer") == AREA_LAYER:
