@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ import pyarrow as pa
 from pipelines.adopt import versions_of_index
 from pipelines.areas import parents_in, read_areas
 from pipelines.build_result import WORK, BuildOptions
-from pipelines.identify import Identified, identify
+from pipelines.identify import identify
 from pipelines.layer import layer_report, prepare, require_something
 from pipelines.plan import make_plan
 from pipelines.pool import worker_count, workers
@@ -30,14 +29,12 @@ class NewEdition:
     Attributes:
         versions: n entities of all layers, as `VERSION_FIELDS` has them; `geid` is what the registry would say by key
             or place alone, before the editions are compared.
-        minted: (n,) True where that identifier is new to the registry.
         by_geometry: (n,) True where the source gives no usable key.
         reports: The account of every layer.
         key: Digest of project, sources and program (`pipelines.inputs.build_key`).
     """
 
     versions: pa.Table
-    minted: np.ndarray[tuple[int], np.dtype[np.bool_]]
     by_geometry: np.ndarray[tuple[int], np.dtype[np.bool_]]
     reports: tuple[LayerReport, ...]
     key: str
@@ -66,7 +63,7 @@ def read_edition(
     with workers(worker_count(options.workers or project.output.workers), plan.features) as pool:
         read = read_sources(plan, work, options.force, (pool, progress, watch))
     areas = read_areas(project, registry)
-    tables, minted, reports = [], [], []
+    tables, reports = [], []
     for layer in sorted(plan.attributes):
         with watch.stage("resolve"):
             features = features_of(plan, layer, read)
@@ -80,22 +77,7 @@ def read_edition(
             if areas is not None:
                 columns["parent"] = parents_in(areas, entities)
             tables.append(versions_of_index(pa.table(columns)))
-            minted.append(_minted(identity))
         reports.append(report)
     versions = pa.concat_tables(tables)
     keyless = versions.column("source_key").is_null().to_numpy()
-    return NewEdition(versions, np.concatenate(minted), keyless, tuple(reports), key)
-
-
-def _minted(identity: Identified) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """(k,) entities in the order of the layer whose identifier the registry has never given before."""
-    fresh: set[str] = set()
-    for one in identity.resolved:
-        how = np.asarray(one.how.indices) == 2
-        fresh.update(one.geids.filter(pa.array(how)).to_pylist())
-    return np.array([name in fresh for name in identity.geid.to_pylist()], dtype=np.bool_)
-
-
-def outcome_counts(reports: tuple[LayerReport, ...]) -> Mapping[str, int]:
-    """Features read and entities found, over all layers."""
-    return {"read": sum(one.read for one in reports), "entities": sum(one.entities for one in reports)}
+    return NewEdition(versions, keyless, tuple(reports), key)
