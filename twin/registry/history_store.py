@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import BigInteger, Connection, Engine, Select, bindparam, func, select
 
+from twin.closing import Closing
 from twin.entity import geid as geids
 from twin.errors import MisuseError
 from twin.registry import history_query as query
@@ -30,7 +30,7 @@ _KNOWN = select(func.coalesce(func.max(_E.number), 0)).where(_E.recorded_at <= b
 _FIELDS = ("number", "kind", "name", "recorded_at", "valid_from", "note", "undoes")
 
 
-class SqlHistory:
+class SqlHistory(Closing):
     """An open history; threads may share it. Its readers see whole editions only.
 
     Args:
@@ -202,14 +202,6 @@ class SqlHistory:
     def close(self) -> None:
         """Closes the connections."""
         self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _table(connection: Connection, wanted: Select[Any], **parameters: Any) -> pa.Table:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
+from twin.closing import Closing
 from twin.errors import MisuseError, TwinError
 from twin.registry import postgres_record, record
 from twin.registry.known import Rows
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import psycopg
 
 
-class PostgresRegistry(Resolver):
+class PostgresRegistry(Resolver, Closing):
     """An open registry. Writing happens in one transaction, from the first write to `commit` or `save`.
 
     Args:
@@ -169,14 +169,6 @@ class PostgresRegistry(Resolver):
     def close(self) -> None:
         """Closes the connection; what was not committed is forgotten."""
         self.connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _runner(connection: psycopg.Connection[Any], address: Address) -> Rows:

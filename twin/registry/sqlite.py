@@ -8,11 +8,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
 
+from twin.closing import Closing
 from twin.errors import MisuseError, TwinError
 from twin.registry import known, record
 from twin.registry.known import Known
@@ -24,7 +24,7 @@ from twin.registry.schema import connect, explained
 __all__ = ["HOW", "Anchors", "Known", "Registry", "Resolved"]
 
 
-class Registry(Resolver):
+class Registry(Resolver, Closing):
     """An open registry. Writing happens in one transaction, from the first `record` to `commit`.
 
     Args:
@@ -191,11 +191,3 @@ class Registry(Resolver):
     def close(self) -> None:
         """Closes the file; what was not committed is forgotten."""
         self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

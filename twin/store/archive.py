@@ -17,8 +17,9 @@ import numpy.typing as npt
 import zstandard
 from isal import isal_zlib
 
+from twin.closing import Closing
 from twin.errors import StoreError
-from twin.store.base import IDENTITY, Closing, Entry, digest, media_type, missing, quoted
+from twin.store.base import IDENTITY, Entry, digest, media_type, missing, quoted
 from twin.store.spool import PackWriter, Piece
 
 INDEX = "@3dtilesIndex1@"

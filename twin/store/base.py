@@ -146,21 +146,6 @@ class Held(Protocol):
         """The bytes in a coding."""
 
 
-class Closing:
-    """Context management on top of `close`, shared by stores and writers."""
-
-    def close(self) -> None:
-        """Releases files."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
 def media_type(key: str) -> str:
     """Media type by the ending of a key."""
     return _MEDIA_TYPES.get(key.rsplit(".", 1)[-1].lower(), "application/octet-stream")
@@ -316,8 +301,3 @@ def missing(store: object, key: str, encoding: str = IDENTITY) -> StoreError:
     """The error of reading what is not there."""
     what = "there is no content" if encoding == IDENTITY else f"there is no {encoding} variant"
     return StoreError(f"{what} under the key {key[:80]!r}", file=store, next_step="ask `keys` for what is there")
-
-
-def not_written(path: object, error: Exception) -> StoreError:
-    """The error of a disk that refuses."""
-    return StoreError(f"it cannot be written ({error})", file=path, next_step="free disk space, check the rights")

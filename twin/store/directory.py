@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from twin.closing import Closing
 from twin.errors import StoreError
 from twin.store.base import (
     IDENTITY,
     SUFFIX,
-    Closing,
     Entry,
     Held,
     check_key,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from twin.closing import Closing
 from twin.errors import StoreError
 from twin.store.base import (
     IDENTITY,
-    Closing,
     Entry,
     Held,
     check_key,

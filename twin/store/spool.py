@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from twin.closing import Closing
 from twin.errors import StoreError
-from twin.store.base import IDENTITY, Closing, Entry, Held, check_key, check_variants, etag_of, media_type, quoted
+from twin.store.base import IDENTITY, Entry, Held, check_key, check_variants, etag_of, media_type, quoted
 
 _IN_MEMORY = 32 * 1024 * 1024
 

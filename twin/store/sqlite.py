@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from twin.closing import Closing
 from twin.errors import StoreError
-from twin.store.base import IDENTITY, Closing, Entry, decompress, digest, media_type, missing, quoted
+from twin.store.base import IDENTITY, Entry, decompress, digest, media_type, missing, quoted
 from twin.store.spool import PackWriter, Piece
 
 _SCHEMA = """
