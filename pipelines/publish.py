@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipelines.aliases import index_aliases, remember_aliases
 from pipelines.areas import Areas, area_rows, parents_in, with_column
+from pipelines.build_result import BuildResult
 from pipelines.carried import Unchanged
 from pipelines.columns import ATTRIBUTE
 from pipelines.encode import CLASS_ID
@@ -22,6 +23,7 @@ from pipelines.identify import Identified
 from pipelines.layer import LayerEntities, some_entities
 from pipelines.outline import outline_of
 from pipelines.plan import BuildPlan
+from pipelines.progress import Stopwatch
 from pipelines.project import Project, output_path
 from pipelines.segment import OUTCOMES, codes_of, gather, gather_columns
 from pipelines.tile_layer import TILE_INPUTS, Taken, TiledLayer, tile_piece
@@ -84,6 +86,19 @@ class Published:
 
     release: str
     bytes: int
+
+    def result(self, built: Sequence[LayerRelease], report: Report, watch: Stopwatch) -> BuildResult:
+        """What the build that ended in it tells."""
+        return BuildResult(
+            release=self.release,
+            report=report,
+            tiles=sum(len(one.tiled.inputs) for one in built),
+            tiles_written=sum(one.tiled.written for one in built),
+            bytes=self.bytes,
+            unchanged=False,
+            seconds={**watch.seconds, "total": watch.total()},
+            facts={one.name: one.facts for one in built},
+        )
 
 
 def publish_release(

@@ -101,16 +101,7 @@ def build_snapshot(
                 facts = {"snapshot": {"at": _text(options.window.valid), "as_of": _text(options.window.as_of)}}
                 published = publish_release(plan, staging, built, report, None, facts)
     progress.close()
-    return BuildResult(
-        release=published.release,
-        report=report,
-        tiles=sum(len(one.tiled.inputs) for one in built),
-        tiles_written=sum(one.tiled.written for one in built),
-        bytes=published.bytes,
-        unchanged=False,
-        seconds={**watch.seconds, "total": watch.total()},
-        facts={one.name: one.facts for one in built},
-    )
+    return published.result(built, report, watch)
 
 
 def _text(moment: Any) -> str | None:

@@ -69,16 +69,7 @@ def run_stages(project: Project, key: str, options: BuildOptions, progress: Prog
                 published = publish_release(plan, staging, built, report, registry, None, areas)
     with watch.stage("keep"):
         _keep(project, work, ingested, built, published.release)
-    return BuildResult(
-        release=published.release,
-        report=report,
-        tiles=sum(len(one.tiled.inputs) for one in built),
-        tiles_written=sum(one.tiled.written for one in built),
-        bytes=published.bytes,
-        unchanged=False,
-        seconds={**watch.seconds, "total": watch.total()},
-        facts={one.name: one.facts for one in built},
-    )
+    return published.result(built, report, watch)
 
 
 def discard_other_work(folder: Path, key: str) -> None:
