@@ -15,7 +15,7 @@ import shapely
 from pipelines.project import Project, output_path
 from twin.entity.index import EntityIndex
 from twin.entity.index_schema import ATTRIBUTE, GEOMETRY
-from twin.entity.rows import json_value
+from twin.entity.rows import json_value, multipolygons, plain
 from twin.registry.versions import VERSION_FIELDS, Edition, EditionKind, History, Time
 from twin.store.release import CURRENT, current, open_current
 
@@ -97,30 +97,7 @@ def wkb(geometry: pa.ChunkedArray) -> pa.Array:
     Args:
         geometry: (n,) polygons of closed rings of (x, y), working CRS; null or empty: none.
     """
-    flat = pa.concat_arrays(geometry.chunks or [pa.nulls(0, geometry.type)])
-    counts = pc.fill_null(pc.list_value_length(flat), 0).to_numpy(zero_copy_only=False)
-    there = np.flatnonzero(counts > 0)
-    written = np.full(len(flat), None, dtype=object)
-    if len(there):
-        shapes = _shapes(flat if len(there) == len(flat) else flat.take(pa.array(there)))
-        written[there] = shapely.to_wkb(shapes)
-    return pa.array(written, pa.binary())
-
-
-def _shapes(flat: pa.ListArray) -> Any:
-    """(n,) polygons and multipolygons of non-empty nested lists, made from the ragged arrays at once."""
-    polygons = flat.flatten()
-    rings = polygons.flatten()
-    points = rings.flatten()
-    xy = np.asarray(points.flatten()).reshape(-1, 2)
-    offsets = tuple(_offsets(level) for level in (rings, polygons, flat))
-    many = shapely.from_ragged_array(shapely.GeometryType.MULTIPOLYGON, xy, offsets)
-    return np.where(np.diff(offsets[2]) == 1, shapely.get_geometry(many, 0), many)
-
-
-def _offsets(lists: pa.ListArray) -> Any:
-    ends = np.asarray(lists.offsets)
-    return ends - ends[0]
+    return pa.array(shapely.to_wkb(plain(multipolygons(geometry))), pa.binary())
 
 
 def attributes_json(table: pa.Table) -> pa.Array:

@@ -18,6 +18,7 @@ from server.features.fields import Field, fields_of
 from twin.crs.reference import Crs
 from twin.entity.index_schema import ATTRIBUTE, GEOMETRY
 from twin.entity.level_grid import LevelGrid
+from twin.entity.rows import multipolygons, plain
 
 Rows = NDArray[np.int64]
 UNNAMED = "Entity"  # collection of entities whose class nobody has stated
@@ -113,35 +114,13 @@ class View:
         if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
             shapes = np.asarray(shapely.from_wkb(np.array(column.to_pylist(), dtype=object)))
         else:
-            shapes = _from_lists(column)
-        single = shapely.get_num_geometries(shapes) == 1
-        shapes[single] = shapely.get_geometry(shapes[single], 0)
-        shapes[shapely.is_empty(shapes)] = None
-        return shapes
+            shapes = multipolygons(column)
+        return plain(shapes)
 
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
     filled = pc.fill_null(column.cast(pa.float64()), float("nan"))
     return np.asarray(filled.to_numpy(), dtype=np.float64)
-
-
-def _from_lists(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    """Multipolygons of nested lists, without a Python object a ring."""
-    array = column.combine_chunks()
-    array = pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
-    polygons = array.flatten()
-    rings = polygons.flatten()
-    points = rings.flatten()
-    xy = points.flatten().to_numpy(zero_copy_only=False).reshape(-1, 2)
-    offsets = tuple(_offsets(level) for level in (rings, polygons, array))
-    made = shapely.from_ragged_array(shapely.GeometryType.MULTIPOLYGON, xy, offsets)
-    return np.asarray(made)
-
-
-def _offsets(array: pa.ListArray) -> Rows:
-    """Offsets from 0 whatever the list was cut from; nulls count as empty."""
-    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
 def with_attributes(table: pa.Table, like: pa.Schema) -> pa.Table:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
 
@@ -48,6 +49,31 @@ def polygons(geometry: pa.ChunkedArray, rows: NDArray[np.int64]) -> NDArray[np.o
 
 def _shape(rings: list[Rings]) -> shapely.MultiPolygon:
     return shapely.MultiPolygon([(polygon[0], polygon[1:]) for polygon in rings if polygon])
+
+
+def multipolygons(geometry: pa.ChunkedArray) -> NDArray[np.object_]:
+    """(n,) shapely multipolygons of many rows, made from the ragged arrays at once; null counts as empty."""
+    whole = pa.concat_arrays(geometry.chunks or [pa.nulls(0, geometry.type)])
+    shells = whole.flatten()
+    rings = shells.flatten()
+    xy = np.asarray(rings.flatten().flatten()).reshape(-1, 2)
+    offsets = tuple(_offsets(level) for level in (rings, shells, whole))
+    made = shapely.from_ragged_array(shapely.GeometryType.MULTIPOLYGON, xy, offsets)
+    return np.asarray(made, dtype=object)
+
+
+def _offsets(lists: pa.ListArray) -> NDArray[np.int64]:
+    """Offsets from 0, whatever the list was cut from."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def plain(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+    """(n,) the polygon where there is one, the multipolygon where there are several, None where there is none."""
+    single = shapely.get_num_geometries(shapes) == 1
+    shapes[single] = shapely.get_geometry(shapes[single], 0)
+    shapes[shapely.is_empty(shapes)] = None
+    return shapes
 
 
 def geojson_geometry(rings: list[Rings] | None, to_lonlat: Callable[..., Any]) -> dict[str, Any] | None:
