@@ -10,13 +10,10 @@ from pipelines.build_result import REGISTRY
 from pipelines.project_model import Project
 from twin.errors import ProjectError
 from twin.registry.identity import IdentityRegistry
-from twin.registry.open import SCHEMES, open_registry
+from twin.registry.open import DATABASE_VARIABLE, SCHEMES, open_registry
 
 if TYPE_CHECKING:
     from twin.registry.versions import History
-
-VARIABLE = "TWIN_DATABASE_URL"
-"""Environment variable that names the database; it beats `twin.toml`, so that a password need not stand there."""
 
 
 def registry_location(project: Project) -> Path | str:
@@ -27,10 +24,10 @@ def registry_location(project: Project) -> Path | str:
     Raises:
         ProjectError: The variable holds something else than the address of a PostgreSQL database.
     """
-    told = os.environ.get(VARIABLE, "").strip()
+    told = os.environ.get(DATABASE_VARIABLE, "").strip()
     if told and not told.startswith(SCHEMES):
         raise ProjectError(
-            f"{VARIABLE} is not the address of a PostgreSQL database",
+            f"{DATABASE_VARIABLE} is not the address of a PostgreSQL database",
             next_step=f"begin it with {SCHEMES[0]}, or unset it to use {REGISTRY}",
         )
     return told or project.registry.database_url or project.root / REGISTRY

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from twin.errors import MisuseError, ProjectError
+from twin.registry.open import DATABASE_VARIABLE
 
 PROJECT_FILE = "twin.toml"
 POINTER_FILE = "current.json"
 REGISTRY_FILE = "registry.sqlite"
-DATABASE_VARIABLE = "TWIN_DATABASE_URL"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 

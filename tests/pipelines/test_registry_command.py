@@ -12,11 +12,11 @@ import pytest
 from pipelines.build_result import BuildOptions
 from pipelines.cli import run
 from pipelines.project import load_project, project_digest
-from pipelines.project_registry import VARIABLE, registry_location
+from pipelines.project_registry import registry_location
 from pipelines.run import build
 from tests.pipelines.district import District, district
 from twin.errors import ProjectError
-from twin.registry.open import open_history, open_registry
+from twin.registry.open import DATABASE_VARIABLE, open_history, open_registry
 
 AUTHORITY = "310105"
 
@@ -39,7 +39,7 @@ def test_a_build_on_postgis_gives_the_bytes_of_a_build_on_a_file(
     here = district(tmp_path / "here", 60).write()
     shutil.copytree(here.root, tmp_path / "there")
     here.build()
-    monkeypatch.setenv(VARIABLE, postgis_url)
+    monkeypatch.setenv(DATABASE_VARIABLE, postgis_url)
     there = replace(here, root=tmp_path / "there")
     build(load_project(there.root), BuildOptions(workers=1))
     assert files(here) == files(there)
@@ -60,7 +60,7 @@ def test_a_registry_moves_by_the_command_line(
     exported = told(capsys, "registry", "export", str(tmp_path / "open"), *folder)
     assert exported["rows"]["entity"] == 30  # type: ignore[index]
     told(capsys, "registry", "backup", str(tmp_path / "b.sqlite"), *folder)
-    monkeypatch.setenv(VARIABLE, postgis_url)
+    monkeypatch.setenv(DATABASE_VARIABLE, postgis_url)
     assert told(capsys, "registry", "import", str(tmp_path / "b.sqlite"), *folder)["form"] == "postgis"
     migrated = told(capsys, "registry", "migrate", *folder)
     assert migrated["before"] == migrated["after"]
@@ -74,7 +74,7 @@ def test_verify_ends_with_3_where_something_is_broken(
 ) -> None:
     import psycopg
 
-    monkeypatch.setenv(VARIABLE, postgis_url)
+    monkeypatch.setenv(DATABASE_VARIABLE, postgis_url)
     made = district(tmp_path / "d", 5)
     made.build()
     with psycopg.connect(postgis_url) as connection:
@@ -105,10 +105,10 @@ def test_the_variable_beats_the_project_file_and_neither_changes_the_digest(
     assert registry_location(project) == "postgresql://u:s3cr3t@h/d"
     assert project_digest(project) == project_digest(plain)
     assert "s3cr3t" not in repr(project)
-    monkeypatch.setenv(VARIABLE, "postgresql://other/d")
+    monkeypatch.setenv(DATABASE_VARIABLE, "postgresql://other/d")
     assert registry_location(project) == "postgresql://other/d"
-    monkeypatch.setenv(VARIABLE, "mysql://u:s3cr3t@h/d")
-    with pytest.raises(ProjectError, match=VARIABLE) as error:
+    monkeypatch.setenv(DATABASE_VARIABLE, "mysql://u:s3cr3t@h/d")
+    with pytest.raises(ProjectError, match=DATABASE_VARIABLE) as error:
         registry_location(project)
     assert "s3cr3t" not in str(error.value)
     file.write_text(file.read_text().replace("postgresql://u:s3cr3t@h/d", "mysql://u:s3cr3t@h/d"))

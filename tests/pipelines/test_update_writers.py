@@ -13,13 +13,12 @@ import pytest
 import pipelines.update as module
 from pipelines.cli import run
 from pipelines.project import load_project
-from pipelines.project_registry import VARIABLE
 from pipelines.update import Applied, UpdateOptions, run_update, undo_update
 from tests.pipelines.district import District
 from tests.pipelines.test_update import Survey, edited
 from tests.pipelines.test_update_classes import told
 from twin.errors import StoreError
-from twin.registry.open import open_history, open_registry
+from twin.registry.open import DATABASE_VARIABLE, open_history, open_registry
 from twin.registry.versions import Window
 
 AUTHORITY = "310105"
@@ -78,7 +77,7 @@ def test_a_second_update_refuses_or_waits_while_one_runs(root: Path, capfd: pyte
 @pytest.fixture
 def served(tmp_path: Path, postgis_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A district whose registry lies in a database."""
-    monkeypatch.setenv(VARIABLE, postgis_url)
+    monkeypatch.setenv(DATABASE_VARIABLE, postgis_url)
     Survey().write(tmp_path / "d").build()
     assert not (tmp_path / "d" / "registry.sqlite").exists()
     return tmp_path / "d"
@@ -127,7 +126,7 @@ def test_an_update_in_a_database_is_planned_applied_built_and_taken_back(served:
 
 def test_a_file_and_a_database_give_the_same_identifiers(served: Path, tmp_path: Path, postgis_url: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv(VARIABLE)
+        patch.delenv(DATABASE_VARIABLE)
         Survey().write(tmp_path / "file").build()
         edited().write(tmp_path / "file")
         assert run(["update", "-C", str(tmp_path / "file"), "-q"]) == 0

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 SCHEMES = ("postgresql://", "postgres://")
 """How the address of a PostgreSQL database begins."""
 
+DATABASE_VARIABLE = "TWIN_DATABASE_URL"
+"""Environment variable that names the database; it beats `twin.toml`, so that a password need not stand there."""
+
 
 def is_database_url(where: Path | str) -> bool:
     """True if a place is a PostgreSQL database, not a file.
