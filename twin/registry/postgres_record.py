@@ -144,8 +144,7 @@ def _write_lineage(connection: Connection, steps: Sequence[tuple[str, str, str]]
 
 def write_aliases(connection: Connection, scheme: str, pairs: Sequence[tuple[str, str]]) -> None:
     """Makes values of a scheme stand for the entities given with them, and for no others; (value, geid) pairs."""
-    rows = pa.table({"value": pa.array([v for v, _ in pairs], pa.string()), "geid": pa.array([g for _, g in pairs])})
-    _stage(connection, "wanted", 'value text COLLATE "C", geid text COLLATE "C"', rows.cast(_PAIRS))
+    _stage_pairs(connection, "wanted", pairs)
     connection.execute(
         "DELETE FROM alias a WHERE a.scheme = %s AND EXISTS (SELECT FROM wanted w WHERE w.value = a.value)"
         " AND NOT EXISTS (SELECT FROM wanted w WHERE w.value = a.value AND w.geid = a.geid)",
@@ -154,14 +153,16 @@ def write_aliases(connection: Connection, scheme: str, pairs: Sequence[tuple[str
     connection.execute("INSERT INTO alias SELECT %s, value, geid FROM wanted ON CONFLICT DO NOTHING", (scheme,))
 
 
-_PAIRS = pa.schema([("value", pa.string()), ("geid", pa.string())])
+def _stage_pairs(connection: Connection, name: str, pairs: Sequence[tuple[str, str]]) -> None:
+    """A temporary table of (value, geid)."""
+    values, names = (pa.array([pair[at] for pair in pairs], pa.string()) for at in (0, 1))
+    rows = pa.table({"value": values, "geid": names})
+    _stage(connection, name, 'value text COLLATE "C", geid text COLLATE "C"', rows)
 
 
 def bind(connection: Connection, source: str, pairs: Iterable[tuple[str, str]]) -> None:
     """Makes keys stand for identifiers, which are alive from then on, and the last key of each its own."""
-    rows = list(pairs)
-    table = pa.table({"value": pa.array([k for k, _ in rows], pa.string()), "geid": pa.array([g for _, g in rows])})
-    _stage(connection, "bound", 'value text COLLATE "C", geid text COLLATE "C"', table.cast(_PAIRS))
+    _stage_pairs(connection, "bound", list(pairs))
     connection.execute(
         "INSERT INTO source_key SELECT %s, value, geid FROM bound"
         " ON CONFLICT (source, key) DO UPDATE SET geid = excluded.geid",
