@@ -1,7 +1,8 @@
 """A tileset in one SQLite file (`.3dtiles`): the table other tools expect, plus stored ETags and compressed variants.
 
-`media(key, content)` holds the identity content, as 3d-tiles-tools and CesiumJS offline readers expect; `entry` and
-`variant` are ours, and a reader that does not know them loses nothing.
+`media(key, content)` holds the content, gzipped where that makes it smaller: the custom of this format from its first
+tool on, so whatever opens such packs looks for it. `entry` and `variant` are ours, and a reader that does not know them
+loses nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from twin.store.spool import PackWriter, Piece
 _SCHEMA = """
 CREATE TABLE main.media (key TEXT PRIMARY KEY, content BLOB);
 CREATE TABLE main.entry (
-    key TEXT PRIMARY KEY, media_type TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL
+    key TEXT PRIMARY KEY, media_type TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL, coding TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE main.variant (key TEXT NOT NULL, encoding TEXT NOT NULL, content BLOB NOT NULL);
 """
@@ -31,12 +32,19 @@ _COPIES = (
     "INSERT INTO main.media SELECT ?, content FROM old.media WHERE key = ?",
     "INSERT INTO main.variant SELECT ?, encoding, content FROM old.variant WHERE key = ? ORDER BY encoding",
 )
-_VARIANT_SIZES = "SELECT encoding, length(content) FROM variant WHERE key = ?"
+_ENTRY = "SELECT media_type, size, etag, coding FROM entry WHERE key = ?"
+_ENTRY_1 = "SELECT media_type, size, etag, 'identity' FROM entry WHERE key = ?"
+_SIZES = (
+    "SELECT encoding, length(content) FROM variant WHERE key = ?1 "
+    "UNION ALL SELECT ?2, length(content) FROM media WHERE key = ?1"
+)
 _APPLICATION_ID = 0x54574E31  # "TWN1": lets `file` tell our packs from other SQLite files
 _PAGE_SIZE = 16384  # a tile of 10 kB lies on one page
 _MAPPED = 1 << 40  # SQLite clips it to what it can map
 _VERSION_OFFSET = 96  # SQLite notes the number of the library that wrote last, which is no part of the content
 _VERSION = (3_040_000).to_bytes(4, "big")
+_FORMAT = 2  # format 1 kept every content plain in `media` and its gzip variant beside it
+_PACKED = "gzip"
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -56,32 +64,38 @@ class SqliteStore(Closing):
         try:
             self._database = _open_reader(path)
             tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            (self.format,) = self._database.execute("PRAGMA user_version").fetchone()
         except sqlite3.Error as error:
             raise _damaged(path, error) from error
         if "media" not in tables:
             self._database.close()
             raise StoreError("it has no table `media`", file=path, next_step="name a .3dtiles file")
         self.ours = {"entry", "variant"} <= tables
-        self._entries: dict[str, Entry | None] = {}
+        self._entries: dict[str, tuple[Entry, str]] = {}
 
     def get(self, key: str) -> Entry | None:
         """The entry, or None."""
+        known = self._known(key)
+        return None if known is None else known[0]
+
+    def _known(self, key: str) -> tuple[Entry, str] | None:
+        """The entry, and the coding its content has in `media`."""
         if key not in self._entries:
-            entry = self._find(key)
-            if entry is None:
+            found = self._find(key)
+            if found is None:
                 return None  # not remembered: strangers could fill the memory with misses
-            self._entries[key] = entry
+            self._entries[key] = found
         return self._entries[key]
 
-    def _find(self, key: str) -> Entry | None:
+    def _find(self, key: str) -> tuple[Entry, str] | None:
         if not self.ours:
             content = self._foreign(key)
-            return None if content is None else Entry(key, media_type(key), len(content), quoted(digest(content)))
-        row = self._one("SELECT media_type, size, etag FROM entry WHERE key = ?", key)
+            return None if content is None else (_entry_of(key, content), IDENTITY)
+        row = self._one(_ENTRY if self.format >= _FORMAT else _ENTRY_1, key)
         if row is None:
             return None
-        encodings = self._all("SELECT encoding FROM variant WHERE key = ? ORDER BY encoding", key)
-        return Entry(key, row[0], row[1], row[2], tuple(encoding for (encoding,) in encodings))
+        encodings = {encoding for (encoding,) in self._all("SELECT encoding FROM variant WHERE key = ?", key)}
+        return Entry(key, row[0], row[1], row[2], tuple(sorted((encodings | {row[3]}) - {IDENTITY}))), row[3]
 
     def keys(self) -> Iterator[str]:
         """Every key, sorted."""
@@ -89,29 +103,38 @@ class SqliteStore(Closing):
 
     def read(self, key: str, encoding: str = IDENTITY) -> bytes:
         """The bytes in a coding; `StoreError` if they are not there."""
-        if not self.ours:
-            content = self._foreign(key) if encoding == IDENTITY else None
-        elif encoding == IDENTITY:
-            content = _blob(self._one("SELECT content FROM media WHERE key = ?", key))
-        else:
-            content = _blob(self._one("SELECT content FROM variant WHERE key = ? AND encoding = ?", key, encoding))
-        if content is None:
+        known = self._known(key)
+        if known is None or encoding not in (IDENTITY, *known[0].encodings):
             raise missing(self.path, key, encoding)
-        return content
+        entry, coding = known
+        if not self.ours:
+            return self._foreign(key) or b""
+        if encoding in (coding, IDENTITY):
+            content = self._blob("SELECT content FROM media WHERE key = ?", key)
+            return content if encoding == coding else decompress(content, coding)
+        return self._blob("SELECT content FROM variant WHERE key = ? AND encoding = ?", entry.key, encoding)
 
     def sizes(self, key: str) -> dict[str, int]:
         """Bytes of an entry by content coding, without reading them; `StoreError` if it is not there."""
-        entry = self.get(key)
-        if entry is None:
+        known = self._known(key)
+        if known is None:
             raise missing(self.path, key)
+        entry, coding = known
         if not self.ours:
             return {IDENTITY: entry.size}
-        return {IDENTITY: entry.size, **dict(self._all(_VARIANT_SIZES, key))}
+        return {**dict(self._all(_SIZES, key, coding)), IDENTITY: entry.size}
+
+    def _blob(self, sql: str, *values: str) -> bytes:
+        row = self._one(sql, *values)
+        if row is None:
+            raise _damaged(self.path, sqlite3.DataError("a content is missing"))
+        return bytes(row[0])
 
     def _foreign(self, key: str) -> bytes | None:
         """Content of a pack of another tool, which may be gzipped as a whole."""
-        content = _blob(self._one("SELECT content FROM media WHERE key = ?", key))
-        return decompress(content, "gzip") if content and content.startswith(_GZIP_MAGIC) else content
+        row = self._one("SELECT content FROM media WHERE key = ?", key)
+        content = None if row is None else bytes(row[0])
+        return decompress(content, _PACKED) if content and content.startswith(_GZIP_MAGIC) else content
 
     def _one(self, sql: str, *values: str) -> tuple[Any, ...] | None:
         rows = self._all(sql, *values)
@@ -131,8 +154,8 @@ class SqliteStore(Closing):
         self._database.close()
 
 
-def _blob(row: tuple[Any, ...] | None) -> bytes | None:
-    return None if row is None else bytes(row[0])
+def _entry_of(key: str, content: bytes) -> Entry:
+    return Entry(key, media_type(key), len(content), quoted(digest(content)))
 
 
 def _open_reader(path: Path) -> sqlite3.Connection:
@@ -167,7 +190,7 @@ def _write(path: Path, pieces: list[Piece]) -> None:
         database.executescript(
             f"PRAGMA page_size = {_PAGE_SIZE}; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
             f"PRAGMA cache_size = 64;"
-            f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = 1;"
+            f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_FORMAT};"
         )
         _insert(database, pieces)
         database.execute(_INDEX)
@@ -186,26 +209,25 @@ def _insert(database: sqlite3.Connection, pieces: list[Piece]) -> None:
     database.executescript(f"BEGIN; {_SCHEMA}")
     for piece in pieces:
         e, origin = piece.entry, _origin(piece)
-        database.execute("INSERT INTO main.entry VALUES (?, ?, ?, ?)", (e.key, e.media_type, e.size, e.etag))
+        coding = _PACKED if _PACKED in e.encodings else IDENTITY
+        row = (e.key, e.media_type, e.size, e.etag, coding)
+        database.execute("INSERT INTO main.entry VALUES (?, ?, ?, ?, ?)", row)
         if pack is not None and origin is not None:
-            database.execute(
-                "INSERT INTO main.media SELECT ?, content FROM old.media WHERE key = ?", (e.key, origin[1])
-            )
-            copy = (
-                "INSERT INTO main.variant SELECT ?, encoding, content FROM old.variant WHERE key = ? ORDER BY encoding"
-            )
-            database.execute(copy, (e.key, origin[1]))
+            for copy in _COPIES:
+                database.execute(copy, (e.key, origin[1]))
             continue
-        database.execute("INSERT INTO main.media VALUES (?, ?)", (e.key, piece.read()))
+        database.execute("INSERT INTO main.media VALUES (?, ?)", (e.key, piece.read(coding)))
         for encoding in e.encodings:
-            database.execute("INSERT INTO main.variant VALUES (?, ?, ?)", (e.key, encoding, piece.read(encoding)))
+            if encoding != coding:
+                database.execute("INSERT INTO main.variant VALUES (?, ?, ?)", (e.key, encoding, piece.read(encoding)))
 
 
 def _origin(piece: Piece) -> tuple[Path, str] | None:
-    """The pack a piece lies in, and its key there; None where it lies anywhere else."""
+    """The pack of this format a piece lies in, and its key there; None where it lies anywhere else."""
     held = piece.held
     store = getattr(held, "store", None)
-    return (store.path, held.key) if isinstance(store, SqliteStore) and store.ours else None  # type: ignore[attr-defined]
+    alike = isinstance(store, SqliteStore) and store.ours and store.format == _FORMAT
+    return (store.path, held.key) if alike else None  # type: ignore[union-attr,attr-defined]
 
 
 def _patch_version(path: Path) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from pipelines.tile_layer import TakenTile
 from twin.errors import StoreError
 from twin.store.archive import INDEX, index_records
-from twin.store.base import compress, decompress, digest
+from twin.store.base import compress, decompress, digest, stored_sizes
 from twin.store.open import open_store, open_writer
 
 # Names in the order of the index, from the published description of 3tz 1.4. The bytewise order of the digests differs.
@@ -161,15 +162,43 @@ def test_more_than_65535_files_need_zip64_and_work(tmp_path: Path) -> None:
 def test_the_sqlite_pack_has_the_table_other_tools_expect(tmp_path: Path) -> None:
     import sqlite3
 
+    packed = compress(b"{}" * 99, "gzip")
     with open_writer(tmp_path / "a.3dtiles", "sqlite") as writer:
-        writer.put("tileset.json", b"{}" * 99, {"gzip": compress(b"{}" * 99, "gzip")})
+        writer.put("plain.json", b"{}")
+        writer.put("tileset.json", b"{}" * 99, {"gzip": packed, "zstd": compress(b"{}" * 99, "zstd")})
         writer.commit()
     database = sqlite3.connect(tmp_path / "a.3dtiles")
     columns = [(name, kind, key) for _, name, kind, _, _, key in database.execute("PRAGMA table_info(media)")]
     assert columns == [("key", "TEXT", 1), ("content", "BLOB", 0)]
-    assert database.execute("SELECT * FROM media").fetchall() == [("tileset.json", b"{}" * 99)]
+    assert database.execute("SELECT * FROM media").fetchall() == [("plain.json", b"{}"), ("tileset.json", packed)]
     assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     database.close()
+
+
+def test_a_pack_of_the_first_format_is_still_read_and_copied_from(tmp_path: Path) -> None:
+    import sqlite3
+
+    content = b"{}" * 99
+    database = sqlite3.connect(tmp_path / "old.3dtiles")
+    database.executescript(
+        "CREATE TABLE media (key TEXT PRIMARY KEY, content BLOB);"
+        "CREATE TABLE entry (key TEXT PRIMARY KEY, media_type TEXT, size INTEGER, etag TEXT) WITHOUT ROWID;"
+        "CREATE TABLE variant (key TEXT, encoding TEXT, content BLOB); PRAGMA user_version = 1"
+    )
+    database.execute("INSERT INTO media VALUES ('c/a.glb', ?)", (content,))
+    database.execute("INSERT INTO entry VALUES ('c/a.glb', 'model/gltf-binary', 198, '\"e\"')")
+    database.execute("INSERT INTO variant VALUES ('c/a.glb', 'gzip', ?)", (compress(content, "gzip"),))
+    database.commit()
+    database.close()
+    with open_store(tmp_path / "old.3dtiles") as store:
+        with open_writer(tmp_path / "new.3dtiles", "sqlite") as writer:
+            writer.put_held("c/b.glb", TakenTile(store, "c/a.glb"), "e")
+            writer.commit()
+        with open_store(tmp_path / "new.3dtiles") as new:
+            for one, key in ((store, "c/a.glb"), (new, "c/b.glb")):
+                assert one.read(key) == content
+                assert one.read(key, "gzip") == compress(content, "gzip")
+                assert stored_sizes(one, key) == {"identity": 198, "gzip": len(compress(content, "gzip"))}
 
 
 @pytest.mark.parametrize("gzipped", [False, True])
