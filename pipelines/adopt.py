@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import shapely
 
+from pipelines.areas import parted
 from pipelines.project import Project, output_path
 from twin.entity.index import EntityIndex
 from twin.entity.index_schema import ATTRIBUTE, GEOMETRY
@@ -46,7 +47,7 @@ def adopt(project: Project, history: History, valid_from: Time | None = None) ->
     index = EntityIndex.open(release.index).table
     moment = valid_from or published_at(out / CURRENT)
     with history.write(EditionKind.ADOPT, f"release {release.id}", moment, note="the release served before") as pen:
-        pen.assert_versions(versions_of_index(index))
+        pen.assert_versions(versions_of_release(index))
         pen.bridge(adopted_bridge(index))
     return pen.edition
 
@@ -61,6 +62,11 @@ def adopted_bridge(index: pa.Table) -> pa.Table:
     change = pa.array(["adopted"], pa.string()).take(pa.array(np.zeros(index.num_rows, dtype=np.int32)))
     source = pc.fill_null(index["source"].cast(pa.string()), "")
     return pa.table({"source": source, "source_key": index["source_key"], "geid": index["geid"], "change": change})
+
+
+def versions_of_release(index: pa.Table) -> pa.Table:
+    """The whole entity index of a release as versions: areas, and everything else with the parents it states."""
+    return pa.concat_tables([versions_of_index(part) for part in parted(index)])
 
 
 def versions_of_index(table: pa.Table) -> pa.Table:

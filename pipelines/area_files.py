@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ class AreaRows:
         geometry: (n,) valid polygons and multipolygons, working CRS.
         attributes: n rows of the other fields, `attr.<field>`.
         issues: What was found.
+        refused: Ids of features without a usable polygon.
     """
 
     area: Area
@@ -50,6 +51,7 @@ class AreaRows:
     geometry: Geometries
     attributes: pa.Table
     issues: tuple[Issue, ...]
+    refused: frozenset[str]
 
 
 def read_area(project: Project, area: Area) -> AreaRows:
@@ -73,7 +75,10 @@ def read_area(project: Project, area: Area) -> AreaRows:
     rows, usable, refused = _usable(area, table["key"], geometry)
     if not len(rows):
         raise BuildError(f'[[area]] "{area.name}" has no usable polygon', next_step="check its path and table")
-    return _settled(area, table.take(pa.array(rows)), usable, (*notes, *refused))
+    settled = _settled(area, table.take(pa.array(rows)), usable, (*notes, *refused))
+    left_out = np.delete(np.arange(len(geometry)), rows)
+    lost = set(table["key"].take(pa.array(left_out)).to_pylist()) - {None, *settled.key.to_pylist()}
+    return replace(settled, refused=frozenset(lost))
 
 
 def _open(project: Project, area: Area, path: Path) -> VectorSource:
@@ -160,7 +165,8 @@ def _settled(area: Area, table: pa.Table, geometry: Geometries, issues: tuple[Is
         what = f'{len(several)} ids of [[area]] "{area.name}" stand for several polygons each, joined: {text_of}'
         issues = (*issues, Issue("area_joined", Severity.NOTE, what, AREA_LAYER, area.name, count=len(several)))
     attributes = kept.drop_columns(["key", "name"])
-    return AreaRows(area, _flat(kept["key"]), _names(table, order, group), merged, attributes, issues)
+    names = _names(table, order, group)
+    return AreaRows(area, _flat(kept["key"]), names, merged, attributes, issues, frozenset())
 
 
 def _names(table: pa.Table, order: NDArray[np.int64], group: NDArray[np.int64]) -> pa.StringArray:

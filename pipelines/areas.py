@@ -17,6 +17,7 @@ from pipelines.layer import LayerEntities
 from pipelines.project import Project
 from pipelines.project_check import AREA_LAYER
 from twin.crs.reference import parse_crs, to_wgs84_lonlat
+from twin.entity.areas import AREA_CLASS, LEVELS, is_area, smallest_around
 from twin.geometry.footprints import Footprints, from_shapely
 from twin.registry.identity import IdentityRegistry
 from twin.registry.matching import Anchors
@@ -27,11 +28,7 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 ToDegrees = Callable[[F64], F64]
 
-LEVELS = ("district", "subdistrict", "community", "block")
-"""Levels of administration, from coarse to fine."""
-
-AREA_CLASS = "AdministrativeArea"
-"""Entity class of every area; its level stands in `attr.level`."""
+_RENAMED = ATTRIBUTE + "area."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +45,7 @@ class Areas:
         attributes: n rows of `attr.*` columns.
         resolved: What the registry said, an `[[area]]` each.
         issues: What was found.
+        refused: (source, id) of features that are there, but whose polygon is of no use.
     """
 
     geid: pa.StringArray
@@ -64,6 +62,7 @@ class Areas:
     attributes: pa.Table
     resolved: tuple[Resolved, ...]
     issues: tuple[Issue, ...]
+    refused: frozenset[tuple[str, str]]
 
     def remember(self, registry: IdentityRegistry) -> None:
         """Records the identities; whoever publishes the release commits them."""
@@ -119,6 +118,7 @@ def _areas(project: Project, read: Sequence[AreaRows], resolved: tuple[Resolved,
         attributes=_attributes(read).take(pick),
         resolved=resolved,
         issues=tuple(issue for one in read for issue in one.issues),
+        refused=frozenset((one.area.name, key) for one in read for key in one.refused),
     )
 
 
@@ -134,31 +134,6 @@ def _attributes(read: Sequence[AreaRows]) -> pa.Table:
         with_column(one.attributes, level, pa.array([one.area.level] * len(one.geometry), pa.string())) for one in read
     ]
     return stacked(tables)
-
-
-def smallest_around(
-    shapes: NDArray[np.object_], level: I64, points: NDArray[np.object_], below: I64 | None = None
-) -> I64:
-    """(k,) row of the area that each point lies in: the finest level first, then the smallest, then the first row.
-
-    Args:
-        shapes: (n,) areas.
-        level: (n,) index into `LEVELS`.
-        points: (k,) in the same CRS; a point on a border lies in the areas on both sides of it.
-        below: (k,) only coarser levels than this count; None: all.
-
-    Returns:
-        Rows of `shapes`; -1 where no area is around a point.
-    """
-    point, area = shapely.STRtree(shapes).query(points, predicate="intersects")
-    if below is not None:
-        coarser = level[area] < below[point]
-        point, area = point[coarser], area[coarser]
-    order = np.lexsort((area, shapely.area(shapes)[area], -level[area], point))
-    first, at = np.unique(point[order], return_index=True)
-    found = np.full(len(points), -1, dtype=np.int64)
-    found[first] = area[order][at]
-    return found
 
 
 def parents_in(areas: Areas, entities: LayerEntities) -> pa.StringArray:
@@ -203,7 +178,32 @@ def _beside(attributes: pa.Table, others: Sequence[pa.Table]) -> Mapping[str, pa
 
 
 def _free(name: str, kind: pa.DataType, taken: Mapping[str, pa.DataType]) -> str:
-    return name if taken.get(name, kind) == kind else f"{ATTRIBUTE}area.{name.removeprefix(ATTRIBUTE)}"
+    return name if taken.get(name, kind) == kind else _RENAMED + name.removeprefix(ATTRIBUTE)
+
+
+def parted(table: pa.Table) -> tuple[pa.Table, ...]:
+    """Rows of an entity index as the history keeps them: those of layers with the parents that are stated, then areas.
+
+    That something lies in an area is left out, since it follows from both (`twin.entity.areas.with_area_parents`), and
+    the attributes of areas have the names of their source again.
+    """
+    mine = is_area(table)
+    areas, layers = table.filter(mine), table.filter(pc.invert(mine))
+    if not len(areas):
+        return (table,)
+    inside = pc.is_in(layers.column("parent"), value_set=areas.column("geid").combine_chunks())
+    stated = pc.if_else(inside, pa.scalar(None, pa.string()), layers.column("parent"))
+    areas = with_column(_with_own_names(areas), "parent", pa.nulls(len(areas), pa.string()))
+    return with_column(layers, "parent", stated), areas
+
+
+def _with_own_names(areas: pa.Table) -> pa.Table:
+    """What `_free` has renamed gets its name back."""
+    for name in [one for one in areas.column_names if one.startswith(_RENAMED)]:
+        own = ATTRIBUTE + name.removeprefix(_RENAMED)
+        if own in areas.column_names and areas[own].null_count == len(areas):
+            areas = areas.drop_columns([own]).rename_columns({name: own})
+    return areas
 
 
 def with_column(table: pa.Table, name: str, column: pa.Array) -> pa.Table:

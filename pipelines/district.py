@@ -21,6 +21,7 @@ from twin.entity import geid as geids
 from twin.entity.index import EntityIndex
 from twin.errors import MisuseError
 from twin.export.entities import Entities, Selection, select
+from twin.registry.history_areas import placed
 from twin.registry.versions import Edition, History, Time, Window
 from twin.store.release import Release, open_current
 
@@ -278,7 +279,8 @@ class District:
         history = self._history()
         try:
             moment = pin(history, _time(datetime), _time(as_of))
-            return history.snapshot(Window(valid=moment.valid, as_of=moment.as_of, bbox=bbox))
+            window = Window(valid=moment.valid, as_of=moment.as_of, bbox=bbox)
+            return placed(history, history.snapshot(window), window)
         finally:
             history.close()
 

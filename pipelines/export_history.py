@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from twin.entity.index_schema import ATTRIBUTE
 from twin.errors import MisuseError
+from twin.registry.history_areas import placed
 from twin.registry.versions import RECORDED_FIELDS, History, Time, Window
 
 PAGE = 20_000
@@ -84,7 +85,7 @@ def _pages(history: History, window: Window) -> Iterator[pa.Table]:
     while True:
         page = history.snapshot(replace(window, after=after, limit=PAGE))
         if page.num_rows:
-            yield page
+            yield placed(history, page, window)
         if page.num_rows < PAGE:
             return
         after = page["geid"][-1].as_py()

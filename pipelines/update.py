@@ -6,6 +6,8 @@ import datetime
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
+
 from pipelines.adopt import adopt, published_at
 from pipelines.build_result import BuildOptions, BuildResult
 from pipelines.inputs import build_key
@@ -18,9 +20,10 @@ from pipelines.update_decisions import decided, read_decisions
 from pipelines.update_geids import settle
 from pipelines.update_match import compare_editions, rules_of
 from pipelines.update_plan import UpdatePlan, plan_digest
-from pipelines.update_survey import read_edition
+from pipelines.update_survey import NewEdition, read_edition
 from pipelines.update_undo import undo_last
-from twin.errors import MisuseError
+from twin.entity.areas import is_area
+from twin.errors import BuildError, MisuseError
 from twin.registry.open import open_history
 from twin.registry.versions import Edition, EditionKind, History
 from twin.store.release import CURRENT, lock
@@ -86,6 +89,7 @@ def _plan(
     _refuse_earlier(moment, since)
     with open_project_registry(project, read_only=True) as registry:
         edition = read_edition(project, registry, key, options.build, tell)
+        _refuse_broken_areas(before, edition)
         rules = rules_of(project.change)
         digest = plan_digest(key, since, before, rules)
         with watch.stage("compare"):
@@ -116,6 +120,22 @@ def _refuse_earlier(moment: datetime.datetime, since: Edition | None) -> None:
             f"the new edition is said to be so from {moment.isoformat()} on, but the one before "
             f"({since.name}) from {since.valid_from.isoformat()} on",
             next_step="state a later --valid-from; what was wrong about an earlier time is a correction, not an update",
+        )
+
+
+def _refuse_broken_areas(before: pa.Table, edition: NewEdition) -> None:
+    """An area that is in the file, but whose polygon cannot be read, must not end by that."""
+    areas = before.filter(is_area(before))
+    known = zip(areas.column("source").to_pylist(), areas.column("source_key").to_pylist(), strict=True)
+    broken = sorted(set(known) & edition.areas_refused)
+    if broken:
+        source, key = broken[0]
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        raise BuildError(
+            f"the polygon of an area that is known cannot be used{more}: the update would say that it is gone",
+            file=f'[[area]] "{source}"',
+            feature=key,
+            next_step="repair the polygon in the file, or take the feature out if the area has really ended",
         )
 
 

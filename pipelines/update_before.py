@@ -7,9 +7,10 @@ import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.adopt import versions_of_index
+from pipelines.adopt import versions_of_release
 from pipelines.build_result import served_release
 from pipelines.project import Project, output_path
+from twin.entity.areas import is_area
 from twin.entity.index import EntityIndex
 from twin.errors import MisuseError
 from twin.registry.versions import Edition, EditionKind, History, Window
@@ -21,7 +22,7 @@ _SURVEYED = (EditionKind.ADOPT, EditionKind.UPDATE)
 
 
 def believed(project: Project, history: History) -> tuple[pa.Table, Edition | None]:
-    """Entities of the surveyed layers as they are believed to be, and the last edition that stands.
+    """Entities of the surveyed layers and areas as they are believed to be, and the last edition that stands.
 
     Without a history, what the served release says: an update adopts it before it does anything else.
 
@@ -41,10 +42,10 @@ def believed(project: Project, history: History) -> tuple[pa.Table, Edition | No
             file=project.root,
             next_step="run `twin build` with the edition you have, then `twin update` with the next one",
         )
-    return _of_layers(project, versions_of_index(EntityIndex.open(release.index).table)), None
+    return _of_layers(project, versions_of_release(EntityIndex.open(release.index).table)), None
 
 
 def _of_layers(project: Project, table: pa.Table) -> pa.Table:
-    """Only what the sources of the project are about: areas and other things are not surveyed by them."""
+    """Only what the sources of the project are about, and areas; other things are not surveyed by them."""
     mine = pc.is_in(table.column("layer"), value_set=pa.array(sorted({one.layer for one in project.sources})))
-    return table.filter(mine).sort_by("geid").combine_chunks()
+    return table.filter(pc.or_(mine, is_area(table))).sort_by("geid").combine_chunks()

@@ -11,9 +11,11 @@ import shapely
 from numpy.typing import NDArray
 
 from pipelines.project_model import ChangeTable
+from twin.entity.areas import is_area
 from twin.geometry.footprints import Footprints, from_shapely
 from twin.geometry.wkb_rings import read_rings
 from twin.registry.change import compare
+from twin.registry.change_areas import compare_areas
 from twin.registry.change_result import Changes, Surveyed
 from twin.registry.change_rules import CHANGES, WHYS, Change, ChangeRules
 from twin.registry.matching import Anchors
@@ -26,6 +28,7 @@ Texts = NDArray[np.object_]
 
 _ATTRIBUTES = ("entity_class", "name", "address", "attributes")
 """What makes the text by which attributes are compared; heights, storeys and footprints are compared as such."""
+_CLASS = ["entity_class"]
 _APART = "\x1f"
 _LABELS = np.array([change.value for change in CHANGES], dtype=object)
 _REASONS = np.array([why.value for why in WHYS], dtype=object)
@@ -89,11 +92,19 @@ def compare_editions(before: pa.Table, after: pa.Table, rules: ChangeRules) -> C
     sides = (_blank(before.num_rows, Change.GONE), _blank(after.num_rows, Change.NEW))
     steps: list[tuple[int, Relation, int]] = []
     for mine, fresh in _groups(before, after):
-        changes = compare(surveyed(before.take(pa.array(mine))), surveyed(after.take(pa.array(fresh))), rules)
+        changes = _compare(before.take(pa.array(mine)), after.take(pa.array(fresh)), rules)
         _put(sides[0], changes, (mine, fresh), "before")
         _put(sides[1], changes, (fresh, mine), "after")
         steps += [(int(mine[one]), relation, int(fresh[other])) for one, relation, other in changes.steps()]
     return Comparison(sides[0], sides[1], tuple(sorted(steps)))
+
+
+def _compare(before: pa.Table, after: pa.Table, rules: ChangeRules) -> Changes:
+    """One source of one layer; areas go by rules of their own."""
+    one, other = surveyed(before), surveyed(after)
+    if not pc.all(is_area(pa.concat_tables([before.select(_CLASS), after.select(_CLASS)]))).as_py():
+        return compare(one, other, rules)
+    return compare_areas(one, other, (_plain(before.column("name")), _plain(after.column("name"))), rules)
 
 
 def _groups(before: pa.Table, after: pa.Table) -> list[tuple[Ints, Ints]]:

@@ -181,8 +181,9 @@ def _groups(comparison: Comparison) -> Iterator[tuple[str, _Rows, _Rows]]:
     for one in leader:
         members[find(one)].append(one)
     for group in members.values():
-        old = tuple(sorted(row for side, row in group if side == 0))
         new = tuple(sorted(row for side, row in group if side == 1))
+        absorbing = {int(comparison.after.partner[row]) for row in new if comparison.after.kept[row]}
+        old = tuple(sorted({row for side, row in group if side == 0} | absorbing))
         classes = Counter(str(comparison.after.change[row]) for row in new if not comparison.after.kept[row])
         classes.update(str(comparison.before.change[row]) for row in old if not comparison.before.kept[row])
         yield max(sorted(classes), key=classes.__getitem__), old, new

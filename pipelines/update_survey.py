@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipelines.adopt import versions_of_index
-from pipelines.areas import parents_in, read_areas
+from pipelines.adopt import versions_of_index, versions_of_release
+from pipelines.areas import area_rows, read_areas
 from pipelines.build_result import WORK, BuildOptions
 from pipelines.identify import identify
 from pipelines.layer import layer_report, prepare, require_something
@@ -16,7 +16,7 @@ from pipelines.plan import make_plan
 from pipelines.pool import worker_count, workers
 from pipelines.progress import Progress, Stopwatch
 from pipelines.project import Project
-from pipelines.publish import index_columns
+from pipelines.publish import index_columns, polygons
 from pipelines.stages import discard_other_work, features_of, read_sources
 from twin.registry.identity import IdentityRegistry
 from twin.report import LayerReport
@@ -27,17 +27,19 @@ class NewEdition:
     """What the sources of twin.toml say now.
 
     Attributes:
-        versions: n entities of all layers, as `VERSION_FIELDS` has them; `geid` is what the registry would say by key
-            or place alone, before the editions are compared.
+        versions: n entities of all layers, then areas, as `VERSION_FIELDS` has them; `geid` is what the registry would
+            say by key or place alone, before the editions are compared.
         by_geometry: (n,) True where the source gives no usable key.
         reports: The account of every layer.
         key: Digest of project, sources and program (`pipelines.inputs.build_key`).
+        areas_refused: (source, id) of areas that are in the files, but whose polygons are of no use.
     """
 
     versions: pa.Table
     by_geometry: np.ndarray[tuple[int], np.dtype[np.bool_]]
     reports: tuple[LayerReport, ...]
     key: str
+    areas_refused: frozenset[tuple[str, str]] = frozenset()
 
 
 def read_edition(
@@ -73,11 +75,11 @@ def read_edition(
             identity = identify(registry, project, layer, features)
         with watch.stage("versions"):
             entities = prepare(project, layer, features, identity)
-            columns = dict(index_columns(project, entities))
-            if areas is not None:
-                columns["parent"] = parents_in(areas, entities)
-            tables.append(versions_of_index(pa.table(columns)))
+            tables.append(versions_of_index(pa.table(dict(index_columns(project, entities)))))
         reports.append(report)
+    if areas is not None:
+        tables.append(versions_of_release(area_rows(areas, polygons(areas.footprints), ())))
     versions = pa.concat_tables(tables)
     keyless = versions.column("source_key").is_null().to_numpy()
-    return NewEdition(versions, keyless, tuple(reports), key)
+    refused = areas.refused if areas is not None else frozenset()
+    return NewEdition(versions, keyless, tuple(reports), key, refused)
