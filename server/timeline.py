@@ -18,6 +18,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from twin.errors import TwinError
+from twin.registry.history_areas import placed
 from twin.registry.versions import RECORDED_FIELDS, Edition, History, Lineage, Time, Window
 
 _log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class Timeline:
             if found is not None and (window.valid is not None or monotonic() - found[1] < _NOW_SECONDS):
                 self._cache.move_to_end(key)
                 return found[0]
-        table = self._ask(lambda history: history.snapshot(window), NOTHING) if key[1] else NOTHING
+        table = self._ask(lambda history: _snapshot(history, window), NOTHING) if key[1] else NOTHING
         self._remember(key, table)
         return table
 
@@ -98,11 +99,11 @@ class Timeline:
 
     def around(self, window: Window) -> pa.Table:
         """Like `snapshot`, but not kept: for windows so small that another asker hardly has the same."""
-        return self._ask(lambda history: history.snapshot(window), NOTHING) if self.recorded else NOTHING
+        return self._ask(lambda history: _snapshot(history, window), NOTHING) if self.recorded else NOTHING
 
     def entity(self, geid: str, valid: Time | None = None, as_of: Time | None = None) -> pa.Table:
         """What is asserted of one entity for a pair of times: one row, also with `present` False, or none."""
-        return self._ask(lambda history: history.entity(geid, valid, as_of), NOTHING) if self.recorded else NOTHING
+        return self._ask(lambda history: _entity(history, geid, valid, as_of), NOTHING) if self.recorded else NOTHING
 
     def versions(self, geid: str, as_of: Time | None = None) -> pa.Table:
         """Every assertion on an entity recorded by `as_of`, oldest first."""
@@ -158,6 +159,16 @@ class Timeline:
         """Closes the connection."""
         self._thread.submit(self._forget).result()
         self._thread.shutdown()
+
+
+def _snapshot(history: History, window: Window) -> pa.Table:
+    """Entities of a moment, each with the area around it."""
+    return placed(history, history.snapshot(window), window)
+
+
+def _entity(history: History, geid: str, valid: Time | None, as_of: Time | None) -> pa.Table:
+    """An entity at a moment with the area around it."""
+    return placed(history, history.entity(geid, valid, as_of), Window(valid=valid, as_of=as_of, geids=(geid,)))
 
 
 NO_TIMELINE = Timeline(None, "")

@@ -22,6 +22,7 @@ from server.releases import OpenRelease
 from server.settings import private_crs
 from server.timeline import Timeline
 from twin.crs.reference import Crs, parse_crs
+from twin.entity.areas import AREA_CLASS, with_area_parents
 from twin.entity.index_schema import INDEX_FIELDS
 from twin.registry.versions import Time, Window
 
@@ -30,6 +31,7 @@ _MOST_FRAGMENTS = 3  # that many CRSs are kept rendered
 _MOST_SNAPSHOTS = 4
 _NOW_SECONDS = 30.0  # how long an answer about the present is believed
 _FOREVER = 2**62
+_LAST = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)
 _NOT_RECORDED = ("lod", "outcome", "reasons")
 
 
@@ -152,7 +154,9 @@ def snapshot(timeline: Timeline, span: Span | None, as_of: Time | None) -> pa.Ta
     last state."""
     if span is None or span.begin == span.end is not None:
         return timeline.snapshot(Window(valid=_now() if span is None else span.begin, as_of=as_of))
-    return last_states(timeline.during(span.begin, span.end, as_of), span.begin, span.end)
+    return _placed(
+        timeline, last_states(timeline.during(span.begin, span.end, as_of), span.begin, span.end), span, as_of
+    )
 
 
 def one_entity(timeline: Timeline, geid: str, span: Span | None, as_of: Time | None) -> pa.Table:
@@ -160,7 +164,13 @@ def one_entity(timeline: Timeline, geid: str, span: Span | None, as_of: Time | N
     if span is None or span.begin == span.end is not None:
         table = timeline.entity(geid, None if span is None else span.begin, as_of)
         return table.filter(table["present"])
-    return last_states(claims_on(timeline, geid, span, as_of), span.begin, span.end)
+    return _placed(timeline, last_states(claims_on(timeline, geid, span, as_of), span.begin, span.end), span, as_of)
+
+
+def _placed(timeline: Timeline, states: pa.Table, span: Span, as_of: Time | None) -> pa.Table:
+    """States of an interval with the areas as they were at its end."""
+    areas = timeline.snapshot(Window(valid=span.end or _LAST, as_of=as_of, classes=(AREA_CLASS,)))
+    return with_area_parents(states, areas)
 
 
 def claims_on(timeline: Timeline, geid: str, span: Span | None, as_of: Time | None) -> pa.Table:
