@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +44,7 @@ class Areas:
         inside: (n, 2) a point within each, working CRS.
         lonlat, box_lonlat: (n, 2) that point and (n, 4) west, south, east, north, degrees.
         attributes: n rows of `attr.*` columns.
-        resolved: What the registry said, an `[[area]]` each.
+        resolved: What the registry said, an `[[area]]` each; nothing where they are those of the past.
         issues: What was found.
         refused: (source, id) of features that are there, but whose polygon is of no use.
     """
@@ -60,9 +61,9 @@ class Areas:
     lonlat: F64
     box_lonlat: F64
     attributes: pa.Table
-    resolved: tuple[Resolved, ...]
-    issues: tuple[Issue, ...]
-    refused: frozenset[tuple[str, str]]
+    resolved: tuple[Resolved, ...] = ()
+    issues: tuple[Issue, ...] = ()
+    refused: frozenset[tuple[str, str]] = frozenset()
 
     def remember(self, registry: IdentityRegistry) -> None:
         """Records the identities; whoever publishes the release commits them."""
@@ -99,15 +100,57 @@ def _areas(project: Project, read: Sequence[AreaRows], resolved: tuple[Resolved,
     level = np.repeat([LEVELS.index(one.area.level) for one in read], counts)[order]
     names = np.repeat(np.array([one.area.name for one in read], dtype=object), counts)[order]
     geid = pa.concat_arrays([one.geids for one in resolved]).take(pick)
+    areas = _placed(
+        project,
+        (geid, level, shapes),
+        source=pa.array(names, pa.string()),
+        key=pa.concat_arrays([one.key for one in read]).take(pick),
+        name=pa.concat_arrays([one.name for one in read]).take(pick),
+        attributes=_attributes(read).take(pick),
+    )
+    return replace(
+        areas,
+        resolved=resolved,
+        issues=tuple(issue for one in read for issue in one.issues),
+        refused=frozenset((one.area.name, key) for one in read for key in one.refused),
+    )
+
+
+def areas_of_history(project: Project, rows: pa.Table, attributes: pa.Table) -> Areas | None:
+    """The areas of a moment.
+
+    Args:
+        project: Whose working CRS the geometry is in.
+        rows: `RECORDED_FIELDS` of areas, sorted by geid.
+        attributes: Row for row, columns `attr.*`; `attr.level` among them.
+
+    Returns:
+        None where there is none.
+    """
+    if not len(rows):
+        return None
+    level = np.array([LEVELS.index(one) for one in attributes[ATTRIBUTE + "level"].to_pylist()], dtype=np.int64)
+    shapes = np.asarray(shapely.from_wkb(rows["geometry"].to_numpy()), dtype=object)
+    text = {name: rows[name].combine_chunks() for name in ("geid", "source", "source_key", "name")}
+    return _placed(
+        project,
+        (text["geid"], level, shapes),
+        source=text["source"],
+        key=text["source_key"],
+        name=text["name"],
+        attributes=attributes,
+    )
+
+
+def _placed(project: Project, what: tuple[pa.StringArray, I64, NDArray[np.object_]], **columns: Any) -> Areas:
+    """Areas (geid, level, shape) with what follows from where they are."""
+    geid, level, shapes = what
     points = shapely.point_on_surface(shapes)
     inside = np.column_stack([shapely.get_x(points), shapely.get_y(points)])
     degrees = to_wgs84_lonlat(parse_crs(project.project.working_crs))
     within = smallest_around(shapes, level, points, below=level)
     return Areas(
         geid=geid,
-        source=pa.array(names, pa.string()),
-        key=pa.concat_arrays([one.key for one in read]).take(pick),
-        name=pa.concat_arrays([one.name for one in read]).take(pick),
         parent=geid.take(pa.array(within, mask=within < 0)),
         level=level,
         footprints=from_shapely(shapes),
@@ -115,10 +158,7 @@ def _areas(project: Project, read: Sequence[AreaRows], resolved: tuple[Resolved,
         inside=inside,
         lonlat=degrees(inside),
         box_lonlat=_box_lonlat(shapes, degrees),
-        attributes=_attributes(read).take(pick),
-        resolved=resolved,
-        issues=tuple(issue for one in read for issue in one.issues),
-        refused=frozenset((one.area.name, key) for one in read for key in one.refused),
+        **columns,
     )
 
 

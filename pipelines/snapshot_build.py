@@ -17,7 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 import twin
-from pipelines.areas import AREA_CLASS
+from pipelines.areas import Areas, areas_of_history
 from pipelines.build_result import BuildOptions, BuildResult
 from pipelines.candidates import collect
 from pipelines.columns import ATTRIBUTE, CORE, segment_table
@@ -34,6 +34,7 @@ from pipelines.segment import bit, open_segment, write_segment
 from pipelines.tile_layer import Taken, build_tiles, plan_tiles
 from twin.crs.vertical import parse_vertical, to_ellipsoid
 from twin.entity.aliases import BEIDOU
+from twin.entity.areas import is_area
 from twin.errors import BuildError, MisuseError
 from twin.geometry.footprints import Footprints, from_shapely
 from twin.modelling.buildings import untriangulable
@@ -83,14 +84,15 @@ def build_snapshot(
     with watch.stage("history"):
         table = history.snapshot(options.window)
         table = table.filter(pc.is_valid(table["geometry"]))
-    table = table.filter(pc.not_equal(pc.fill_null(table["entity_class"], ""), AREA_CLASS))  # areas have no tiles
+    mine = is_area(table)
+    whole, table, areas = table, table.filter(pc.invert(mine)), table.filter(mine)  # areas have rows, but no tiles
     if not len(table):
         raise MisuseError(
             "the history holds nothing at that moment",
             next_step="choose another --at or --as-of; `twin update` begins the history",
         )
     past = _project_of(project, table, out)
-    key = _key(past, table)
+    key = _key(past, whole)
     with lock(out, options.build.wait_s):
         staging = Staging.open(out, key)
         plan = BuildPlan(past, (), (), {name: _attributes(rows) for name, rows in _layers(table)}, key)
@@ -99,9 +101,15 @@ def build_snapshot(
             report = Report(tuple(one.report for one in built))
             with watch.stage("publish"):
                 facts = {"snapshot": {"at": _text(options.window.valid), "as_of": _text(options.window.as_of)}}
-                published = publish_release(plan, staging, built, report, None, facts)
+                published = publish_release(plan, staging, built, report, None, facts, _areas(past, areas))
     progress.close()
     return published.result(built, report, watch)
+
+
+def _areas(project: Project, rows: pa.Table) -> Areas | None:
+    schema = _attributes(rows)
+    values = pa.Table.from_arrays(_attribute_columns(rows, schema), schema=schema)
+    return areas_of_history(project, rows, values)
 
 
 def _text(moment: Any) -> str | None:
