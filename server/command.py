@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import webbrowser
 from pathlib import Path
@@ -66,9 +67,20 @@ class Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         if self.should_exit:
             return
+        settle()
         typer.echo(f"Serving {self._url} (stop with Ctrl-C)")
         if self._browser:
             webbrowser.open(self._url)
+
+
+def settle() -> None:
+    """Takes what lives as long as the process out of the garbage collector's sight.
+
+    Modules, routes and the open release are 100,000 objects and more; walking through them all holds every request
+    for 80 ms, and finds nothing.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def make_server(app: Application, port: int, browser: bool = False) -> Server:

@@ -21,7 +21,13 @@ from twin.store.base import digest, quoted
 _ROUTE = "/entities/{id:path}"
 _KEPT = 20_000
 _EMPTY = {"type": "http.response.body", "body": b""}
-Ready = tuple[bytes, dict[str, object], dict[str, object], dict[str, object]]
+_JSON = (b"content-type", b"application/json")
+_NO_CACHE = (b"cache-control", b"no-cache")
+_VARY = (b"vary", b"Accept")
+Ready = tuple[bytes, bytes, bytes]
+"""Entity tag, `Link`, body. Nothing but bytes: the garbage collector leaves such a tuple alone. Kept as headers and
+messages, 20,000 answers were a quarter of a million objects to walk through, and a request in a hundred waited for it.
+"""
 
 
 class EntityPath:
@@ -57,10 +63,15 @@ class EntityPath:
             return False
         if ready is None:
             return False
-        etag, start, body, unchanged = ready
-        status = 304 if condition and matches(condition, etag) else 200
-        await send(unchanged if status == 304 else start)
-        await send(_EMPTY if status == 304 or scope["method"] == "HEAD" else body)
+        etag, link, body = ready
+        unchanged = bool(condition) and matches(condition, etag)
+        status = 304 if unchanged else 200
+        headers = [(b"etag", etag), _NO_CACHE, (b"link", link), _VARY]
+        if not unchanged:
+            headers += [(b"content-length", str(len(body)).encode()), _JSON]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        bare = unchanged or scope["method"] == "HEAD"
+        await send(_EMPTY if bare else {"type": "http.response.body", "body": body})
         self._metrics.observe(scope["method"], _ROUTE, status, perf_counter() - begin)
         return True
 
@@ -84,12 +95,4 @@ class EntityPath:
 
     def _make(self, pair: Pair, row: int) -> Ready:
         body, link = present_answer(self._context, pair.current, row)
-        etag = quoted(digest(body)).encode()
-        shared = [(b"etag", etag), (b"cache-control", b"no-cache"), (b"link", link.encode()), (b"vary", b"Accept")]
-        own = [(b"content-length", str(len(body)).encode()), (b"content-type", b"application/json")]
-        return (
-            etag,
-            {"type": "http.response.start", "status": 200, "headers": shared + own},
-            {"type": "http.response.body", "body": body},
-            {"type": "http.response.start", "status": 304, "headers": shared},
-        )
+        return quoted(digest(body)).encode(), link.encode(), body

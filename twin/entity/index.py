@@ -37,6 +37,8 @@ ToXY = Callable[[Any, Any], tuple[Any, Any]]
 ToLonLat = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
 """x, y arrays in the working CRS to longitude and latitude in degrees."""
 
+_Columns = list[tuple[str, pa.Array]]
+
 VERTICAL_SLACK_M = 1.0
 """How far below its base or above its roof a point still counts to an entity (foundation skirt, inexact picking)."""
 
@@ -255,11 +257,18 @@ class EntityIndex:
     def record(self, row: int) -> dict[str, Any]:
         """Everything known of a row but its geometry, ready for JSON; the source's attributes under `attributes`."""
         self._checked(row)
-        shown = self._made("shown", lambda: self.table.drop_columns([GEOMETRY]).to_batches()[0])
-        (values,) = shown.slice(row, 1).to_pylist()
-        record = {name: json_value(value) for name, value in values.items() if not name.startswith(ATTRIBUTE)}
-        own = {n.removeprefix(ATTRIBUTE): json_value(v) for n, v in values.items() if n.startswith(ATTRIBUTE)}
-        return {**record, "attributes": own}
+        facts, own = self._made("shown", self._make_shown)
+        # Column by column: a third of what `to_pylist` of a slice takes.
+        record = {name: json_value(column[row].as_py()) for name, column in facts}
+        return {**record, "attributes": {name: json_value(column[row].as_py()) for name, column in own}}
+
+    def _make_shown(self) -> tuple[_Columns, _Columns]:
+        """Facts, and attributes without their prefix: what `record` tells of a row."""
+        shown = self.table.drop_columns([GEOMETRY]).to_batches()[0]
+        named = list(zip(shown.schema.names, shown.columns, strict=True))
+        facts = [(name, column) for name, column in named if not name.startswith(ATTRIBUTE)]
+        own = [(name.removeprefix(ATTRIBUTE), column) for name, column in named if name.startswith(ATTRIBUTE)]
+        return facts, own
 
     def geojson(self, row: int, to_lonlat: ToLonLat) -> dict[str, Any]:
         """A row as GeoJSON feature (RFC 7946): degrees, outline only."""

@@ -95,6 +95,8 @@ def _ring(ring: list[list[float]], to_lonlat: Callable[..., Any]) -> list[list[f
 
 def json_value(value: Any) -> Any:
     """A value as JSON knows it: no NaN, times in ISO 8601, bytes in hexadecimal."""
+    if value is None or isinstance(value, str | int):
+        return value  # nearly all of them
     match value:
         case dict():
             return {str(key): json_value(item) for key, item in value.items()}
