@@ -13,7 +13,9 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
+from pipelines.project_check import AREA_LAYER
 from pipelines.update_plan import ORDER, Item, UpdatePlan
+from twin.entity.areas import is_area
 
 PAGE = "plan.html"
 LABELS = {
@@ -93,8 +95,11 @@ def _map(plan: UpdatePlan) -> Iterator[str]:
     yield '<button data-zoom="all">All · 全图</button></div>'
     yield f'<svg id="map" class="map" viewBox="{box}" data-all="{box}" role="img" aria-label="map">'
     yield f'<path class="around" d="{_path(_around(plan, now), origin)}"/>'
-    for item in plan.items:
-        yield _drawn(item, was, now, origin)
+    areas = np.asarray(is_area(plan.edition.versions).to_numpy())
+    yield f'<path class="areas" d="{_path(now[areas], origin)}"/>'
+    of_areas = {row["item"] for row in plan.rows if row["layer"] == AREA_LAYER}
+    for item in sorted(plan.items, key=lambda one: one.number not in of_areas):  # what is small lies on top
+        yield _drawn(item, was, now, origin, " area" if item.number in of_areas else "")
     yield "</svg><figcaption>"
     for name in ORDER[1:]:
         yield f'<i class="{name}"></i> {" ".join(LABELS[name])} '
@@ -107,17 +112,17 @@ def _shapes(table: pa.Table) -> _Shapes:
 
 
 def _around(plan: UpdatePlan, now: _Shapes) -> _Shapes:
-    """What is unchanged, for orientation."""
-    told = np.zeros(len(now), dtype=np.bool_)
+    """Buildings that are unchanged, for orientation."""
+    told = np.asarray(is_area(plan.edition.versions).to_numpy()).copy()
     told[[row for item in plan.items for row in item.after]] = True
     rest = np.flatnonzero(~told)
     return now[rest[:: max(1, -(-len(rest) // _MOST_AROUND))]]
 
 
-def _drawn(item: Item, was: _Shapes, now: _Shapes, origin: NDArray[np.float64]) -> str:
+def _drawn(item: Item, was: _Shapes, now: _Shapes, origin: NDArray[np.float64], kind: str) -> str:
     english, chinese = LABELS[item.change]
     before, after = _path(was[list(item.before)], origin), _path(now[list(item.after)], origin)
-    parts = [f'<g id="m{item.number}" class="{item.change}{" doubt" if item.doubtful else ""}">']
+    parts = [f'<g id="m{item.number}" class="{item.change}{kind}{" doubt" if item.doubtful else ""}">']
     parts.append(f"<title>{item.number}: {english} {chinese}, {escape(item.why)}, {item.score:.2f}</title>")
     parts += [f'<path class="after" d="{after}"/>'] if after else []
     parts += [f'<path class="before" d="{before}"/>'] if before else []
@@ -182,11 +187,18 @@ def _table(rows: Sequence[dict[str, Any]], *, with_class: bool) -> Iterator[str]
 def _line(row: dict[str, Any], with_class: bool) -> str:
     change = f'<td><i class="{row["change"]}"></i> {" ".join(LABELS[row["change"]])}</td>' if with_class else ""
     doubt = ' class="doubt"' if row["doubtful"] else ""
-    cells = f"<td>{_entities(row['before'])}</td><td>{_entities(row['after'])}</td><td>{escape(row['name'] or '')}</td>"
+    cells = f"<td>{_entities(row['before'])}</td><td>{_entities(row['after'])}</td><td>{_name(row)}</td>"
     return (
         f'<tr{doubt} data-item="{row["item"]}" tabindex="0"><td class="n">{row["item"]}</td>{change}{cells}'
         f'<td class="n">{row["score"]:.2f}</td><td>{escape(row["why"].replace("_", " "))}</td></tr>'
     )
+
+
+def _name(row: dict[str, Any]) -> str:
+    """The name, with the one before where it has changed; an area is said to be one."""
+    area = "<small>area 区划</small> " if row["layer"] == AREA_LAYER else ""
+    named = " → ".join(dict.fromkeys(one for one in (row["name_before"], row["name"]) if one))
+    return area + escape(named)
 
 
 def _entities(entities: Sequence[dict[str, Any]]) -> str:

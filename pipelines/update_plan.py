@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipelines.update_match import Comparison
 from pipelines.update_survey import NewEdition
+from twin.entity.areas import is_area
 from twin.registry.change_rules import CHANGES, Change, ChangeRules
 from twin.registry.versions import Edition
 
@@ -89,9 +90,13 @@ class UpdatePlan:
     @property
     def counts(self) -> dict[str, int]:
         """Entities by class: those of the new edition, and those of the one before that did not go on into it."""
-        after = Counter(self.comparison.after.change.tolist())
-        after[Change.GONE.value] = int(self.comparison.before.is_(Change.GONE).sum())
-        return {name: after[name] for name in ORDER}
+        return _counted(self.comparison.after.change, self.comparison.before.change)
+
+    @property
+    def area_counts(self) -> dict[str, int]:
+        """The same of the areas among them."""
+        after, before = (np.asarray(is_area(one).to_numpy()) for one in (self.edition.versions, self.before))
+        return _counted(self.comparison.after.change[after], self.comparison.before.change[before])
 
     @property
     def doubtful(self) -> int:
@@ -128,6 +133,12 @@ class UpdatePlan:
     def empty(self) -> bool:
         """True where the edition says nothing new."""
         return not len(self.asserted) and not len(self.ended)
+
+
+def _counted(after: NDArray[np.object_], before: NDArray[np.object_]) -> dict[str, int]:
+    found = Counter(after.tolist())
+    found[Change.GONE.value] = int((before == Change.GONE.value).sum())
+    return {name: found[name] for name in ORDER}
 
 
 def plan_digest(key: str, since: Edition | None, before: pa.Table, rules: ChangeRules) -> str:
@@ -200,6 +211,7 @@ def to_json(plan: UpdatePlan) -> dict[str, Any]:
         "compared_with": None if plan.since is None else {"edition": plan.since.number, "name": plan.since.name},
         "entities": {"before": plan.before.num_rows, "after": plan.edition.versions.num_rows},
         "counts": plan.counts,
+        "areas": plan.area_counts,
         "asserted": len(plan.asserted) + len(plan.ended),
         "doubtful": plan.doubtful,
         "decided": plan.decided,
@@ -221,6 +233,7 @@ def item_rows(plan: UpdatePlan) -> Iterator[dict[str, Any]]:
             "layer": first["layer"],
             "source": first["source"],
             "name": first["name"],
+            "name_before": was[item.before[0]]["name"] if len(item.before) == 1 else None,
             "before": [{"geid": was[row]["geid"], "key": was[row]["source_key"]} for row in item.before],
             "after": [{"geid": str(plan.geids[row]), "key": now[row]["source_key"]} for row in item.after],
             "score": round(item.score, 3),

@@ -55,10 +55,10 @@ def update(
     Exit code 0: done, or nothing to do; 3: something is doubtful and has to be decided first, or the build has
     findings; 1: failed; 2: misuse.
     """
-    from pipelines.moment import parse_moment
     from pipelines.project import load_project
     from pipelines.update import UpdateOptions, undo_update
     from twin.errors import MisuseError
+    from twin.registry.moment import parse_moment
 
     project = load_project(directory)
     if undo:
@@ -143,6 +143,7 @@ def _print_applied(
             "edition": None if edition is None else {"number": edition.number, "name": edition.name},
             "valid_from": plan.valid_from.isoformat().replace("+00:00", "Z"),
             "counts": plan.counts,
+            "areas": plan.area_counts,
             "asserted": len(plan.asserted) + len(plan.ended),
             "decided": plan.decided,
             "bridge": [str(path) for path in applied.bridge],
