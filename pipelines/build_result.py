@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from twin.errors import TwinError
+from twin.registry.place import REGISTRY_FILE
 from twin.report import Report
 from twin.store.release import Release, current, open_current
 
 #: Work of a project that is not finished.
 WORK = ".twin"
 #: The registry of a project, beside `twin.toml`.
-REGISTRY = "registry.sqlite"
+REGISTRY = REGISTRY_FILE
 #: The last report, with seconds, in the release directory.
 LAST_BUILD = "last-build.json"
 

@@ -14,7 +14,6 @@ import pyarrow as pa
 from pipelines.build_result import BuildOptions, BuildResult
 from pipelines.export import ExportOptions, ExportResult, Form, export, export_crs
 from pipelines.export_history import pin
-from pipelines.moment import parse_moment
 from pipelines.project import Project, load_project, output_path
 from twin.crs.reference import WGS84, horizontal, parse_crs
 from twin.entity import geid as geids
@@ -22,6 +21,7 @@ from twin.entity.index import EntityIndex
 from twin.errors import MisuseError
 from twin.export.entities import Entities, Selection, select
 from twin.registry.history_areas import placed
+from twin.registry.moment import parse_moment
 from twin.registry.versions import Edition, History, Time, Window
 from twin.store.release import Release, open_current
 

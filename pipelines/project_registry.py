@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.build_result import REGISTRY
 from pipelines.project_model import Project
-from twin.errors import ProjectError
+from twin.registry import place
 from twin.registry.identity import IdentityRegistry
-from twin.registry.open import DATABASE_VARIABLE, SCHEMES, open_registry
+from twin.registry.open import open_registry
 
 if TYPE_CHECKING:
     from twin.registry.versions import History
@@ -24,13 +22,7 @@ def registry_location(project: Project) -> Path | str:
     Raises:
         ProjectError: The variable holds something else than the address of a PostgreSQL database.
     """
-    told = os.environ.get(DATABASE_VARIABLE, "").strip()
-    if told and not told.startswith(SCHEMES):
-        raise ProjectError(
-            f"{DATABASE_VARIABLE} is not the address of a PostgreSQL database",
-            next_step=f"begin it with {SCHEMES[0]}, or unset it to use {REGISTRY}",
-        )
-    return told or project.registry.database_url or project.root / REGISTRY
+    return place.registry_location(project.root, project.registry.database_url)
 
 
 def open_project_registry(project: Project, read_only: bool = False) -> IdentityRegistry:

@@ -15,9 +15,10 @@ from server.entity_subject import Subject, recorded
 from server.problem import ProblemError, not_found
 from server.releases import OpenRelease
 from server.retired import gone, retired
-from server.timeline import moment
 from twin.entity import geid
 from twin.entity.index import EntityIndex
+from twin.errors import MisuseError
+from twin.registry.moment import parse_moment
 from twin.registry.versions import Time
 
 LIMIT = 100
@@ -70,8 +71,8 @@ class Times:
 
 def _moment(name: str, text: str | None) -> Time | None:
     try:
-        return None if text is None else moment(text)
-    except (ValueError, OverflowError):
+        return None if text is None else parse_moment(text)
+    except MisuseError:
         told = f"{name} must be one moment such as 2026-05-01T08:00:00Z, or a date such as 2026-05-01."
         raise ProblemError(400, "invalid_parameter", told) from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from twin.errors import MisuseError, ProjectError
-from twin.registry.open import DATABASE_VARIABLE
+from twin.registry import place
 
 PROJECT_FILE = "twin.toml"
 POINTER_FILE = "current.json"
-REGISTRY_FILE = "registry.sqlite"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -132,27 +130,25 @@ def release_directory(root: Path) -> Path:
     return root / path
 
 
-def registry_path(root: Path) -> Path | None:
-    """The registry of a project; None where `root` is a release directory, which has none."""
-    return root / REGISTRY_FILE if (root / PROJECT_FILE).is_file() else None
-
-
 def registry_location(root: Path, environment: Mapping[str, str] | None = None) -> Path | str | None:
-    """Where the registry and the history lie: what `TWIN_DATABASE_URL` says, else the project file, else beside it.
+    """Where the registry and the history lie, by the rule of `twin.registry.place`.
 
     Args:
         root: What is served.
         environment: Variables; those of the process if left out.
 
     Returns:
-        A file or the address of a database; None where `root` is a release directory, which has neither.
+        A file or the address of a database; None where `root` is a release directory and no database is named.
+
+    Raises:
+        ProjectError: What is named is no database this program knows.
     """
-    stated = (os.environ if environment is None else environment).get(DATABASE_VARIABLE)
-    if stated:
-        return stated
-    section = (read_project_file(root) or {}).get("registry", {})
+    project = read_project_file(root)
+    if project is None:
+        return place.stated_database(None, environment)
+    section = project.get("registry", {})
     url = section.get("database_url") if isinstance(section, dict) else None
-    return url if isinstance(url, str) and url else registry_path(root)
+    return place.registry_location(root, url if isinstance(url, str) else None, environment)
 
 
 def private_crs(root: Path) -> str | None:

@@ -5,7 +5,6 @@ All questions go to one thread of their own, so that one connection is enough, w
 
 from __future__ import annotations
 
-import datetime
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -172,18 +171,3 @@ def _entity(history: History, geid: str, valid: Time | None, as_of: Time | None)
 
 
 NO_TIMELINE = Timeline(None, "")
-
-
-def moment(text: str) -> Time:
-    """A moment as RFC 3339 writes it, in UTC; a bare date is its beginning in UTC.
-
-    Raises:
-        ValueError: It is none, or has no offset.
-    """
-    written = text.strip().replace(" ", "+")  # a plus that was not escaped in an address
-    time = datetime.datetime.fromisoformat(written)
-    if time.tzinfo is None:
-        if len(written) != len("2026-01-01"):
-            raise ValueError("a time needs an offset, such as Z or +08:00")
-        time = time.replace(tzinfo=datetime.UTC)
-    return time.astimezone(datetime.UTC)

@@ -63,13 +63,13 @@ def build(
 def _build_past(directory: Path, which: tuple[str, str, Path | None], how: tuple[bool, int, float, bool, int]) -> None:
     """Builds a snapshot of the history in a directory of its own; see `pipelines.snapshot_build`."""
     from pipelines.build_result import BuildOptions
-    from pipelines.moment import parse_moment
     from pipelines.progress import progress_for_terminal
     from pipelines.project import load_project
     from pipelines.project_registry import open_project_history
     from pipelines.snapshot_build import SnapshotOptions, build_snapshot
     from pipelines.summary import print_build
     from twin.errors import MisuseError
+    from twin.registry.moment import parse_moment
     from twin.registry.versions import Window
 
     at, as_of, output = which

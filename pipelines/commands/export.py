@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from pipelines.commands import options
-from pipelines.moment import parse_moment
 from twin.errors import MisuseError
+from twin.registry.moment import parse_moment
 
 
 def register(app: typer.Typer) -> None:

@@ -11,8 +11,9 @@ from server.features.crs import CRS84, CRS84H, FeatureCrs, named
 from server.features.cursor import Cursor
 from server.features.fields import Field
 from server.problem import ProblemError
-from server.timeline import moment
 from twin.entity.index_schema import GEOMETRY
+from twin.errors import MisuseError
+from twin.registry.moment import parse_moment
 from twin.registry.versions import Time
 
 LIMIT, MOST = 100, 100_000
@@ -87,8 +88,8 @@ def read_span(text: str | None) -> Span | None:
 def read_moment(text: str, name: str) -> Time:
     """A moment of RFC 3339."""
     try:
-        return moment(text[:40])
-    except (ValueError, OverflowError):
+        return parse_moment(text[:40])
+    except MisuseError:
         raise refused(f"{name}={text[:40]!r} is no time; write 2026-01-31T08:00:00Z or 2026-01-31.") from None
 
 

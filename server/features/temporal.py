@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from server.features.cql import Node, refused
-from server.timeline import moment
+from twin.errors import MisuseError
+from twin.registry.moment import parse_moment
 
 Micros = NDArray[np.float64]
 Interval = tuple[Micros, Micros]
@@ -50,8 +51,8 @@ def instant(node: Node) -> datetime.datetime:
     """
     text = node.get("timestamp", node.get("date"))
     try:
-        return moment(str(text))
-    except (ValueError, OverflowError):
+        return parse_moment(str(text))
+    except MisuseError:
         raise refused(f"{str(text)[:40]!r} is no time; write TIMESTAMP('2026-01-31T08:00:00Z').") from None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from server.settings import registry_path
+from server.settings import registry_location
 from tests.server.conftest import BUILDINGS, District
 from twin.registry.sqlite import Anchors, Registry
 
@@ -176,5 +176,5 @@ def test_a_registry_that_cannot_be_read_is_a_404(
 
 def test_a_release_directory_has_no_registry(coded: District, serve: Any, ask: Any) -> None:
     *_, old, _ = remember(coded.out.parent, [("r-old", ["1", "gone"]), (coded.release, ["1", "way/3"])])
-    assert registry_path(coded.out) is None
+    assert registry_location(coded.out, {}) is None
     assert ask(serve(coded.out), f"/entities/{old}").status == 404

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from server import timeline
-from server.timeline import NO_TIMELINE, Timeline, moment
+from server.timeline import NO_TIMELINE, Timeline
 from tests.server.recorded_district import AUTHORITY, Recorded, begin, day
-from twin.registry.versions import Time, Window
+from twin.registry.versions import Window
 
 FIRST, SPRING = Window(valid=day("2026-02-01")), Window(valid=day("2026-03-15"))
 
@@ -93,27 +89,3 @@ def test_where_nothing_is_known_of_a_history_every_answer_is_empty() -> None:
     assert not NO_TIMELINE.recorded
     assert NO_TIMELINE.snapshot().num_rows == NO_TIMELINE.entity("a").num_rows == 0
     assert (*NO_TIMELINE.lineage("a"), *NO_TIMELINE.successors("a")) == ()
-
-
-@given(
-    st.datetimes(datetime.datetime(1900, 1, 2), datetime.datetime(2200, 1, 1)),
-    st.integers(-14 * 60, 14 * 60).map(lambda minutes: datetime.timezone(datetime.timedelta(minutes=minutes))),
-)
-def test_a_moment_is_read_as_written_whatever_its_offset(local: datetime.datetime, zone: datetime.timezone) -> None:
-    time: Time = local.replace(tzinfo=zone)
-    assert moment(time.isoformat()) == time
-    assert moment(time.isoformat().replace("+", " ")) == time  # a plus that was not escaped
-    assert moment(time.isoformat()).utcoffset() == datetime.timedelta()
-
-
-def refused(read: Callable[[str], object], text: str) -> bool:
-    try:
-        read(text)
-    except ValueError:
-        return True
-    return False
-
-
-def test_a_time_without_offset_is_refused_and_a_date_is_its_beginning() -> None:
-    assert moment("2026-05-01") == day("2026-05-01")
-    assert all(refused(moment, text) for text in ("2026-05-01T08:00:00", "today", "", "2026-02-30", "20260501"))
