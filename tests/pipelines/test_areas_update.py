@@ -103,7 +103,7 @@ def layered(tmp_path: Path) -> District:
 def test_the_first_update_after_areas_are_added_writes_the_areas_and_no_building(tmp_path: Path) -> None:
     made = district(tmp_path).write()
     made.build()
-    made.fields["height"][0] = 10.0  # type: ignore[index]
+    made.fields["height"][0] = 10.0
     made.write().build()
     file = tmp_path / "twin.toml"
     file.write_text(file.read_text(encoding="utf-8") + area_table("streets", "subdistrict"), encoding="utf-8")
