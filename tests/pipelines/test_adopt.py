@@ -6,18 +6,23 @@ import datetime as dt
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.adopt import adopt, versions_of_index, wkb
+from pipelines.adopt import adopt, versions_of_index
+from pipelines.adopt_json import attributes_json
+from pipelines.adopt_wkb import wkb
 from pipelines.project import load_project
 from tests.pipelines.district import district
 from twin.entity.index_schema import INDEX_FIELDS, POLYGONS
+from twin.entity.rows import json_value
 from twin.registry.open import open_history
 from twin.registry.versions import VERSION_FIELDS, EditionKind, Window
 
@@ -99,7 +104,49 @@ def test_nested_lists_become_the_same_shapes_whatever_chunks_they_lie_in(
     for found, shape in zip(wkb(column).to_pylist(), [*one, *other], strict=True):
         assert (found is None) == (shape is None)
         if found is not None:
-            assert shapely.equals_exact(shapely.from_wkb(found), shape, tolerance=0)
+            assert found == shapely.to_wkb(shape)
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=3),
+        st.one_of(
+            *(
+                st.tuples(st.lists(st.none() | values, min_size=5, max_size=5), st.just(kind))
+                for values, kind in (
+                    (st.text(st.characters(exclude_categories=["Cs"]), max_size=4), pa.string()),
+                    (st.floats(), pa.float64()),
+                    (st.floats(width=32), pa.float32()),
+                    (st.integers(-(2**63), 2**63 - 1), pa.int64()),
+                    (st.integers(0, 2**64 - 1), pa.uint64()),
+                    (st.booleans(), pa.bool_()),
+                    (st.dates(), pa.date32()),
+                    (st.binary(max_size=3), pa.binary()),
+                    (st.lists(st.none() | st.floats(), max_size=2), pa.list_(pa.float64())),
+                )
+            )
+        ),
+        max_size=4,
+    ),
+    st.integers(0, 5),
+)
+def test_attributes_are_the_bytes_that_orjson_writes_for_the_row_as_an_object(
+    columns: dict[str, tuple[list[Any], pa.DataType]], cut: int
+) -> None:
+    arrays = {
+        f"attr.{name}": pa.chunked_array([pa.array(values[:cut], kind), pa.array(values[cut:], kind)])
+        for name, (values, kind) in columns.items()
+    }
+    found = attributes_json(pa.table({"geid": pa.array(["x"] * 5), **arrays}))
+    rows = [{name: arrays[f"attr.{name}"][row].as_py() for name in sorted(columns)} for row in range(5)]
+    no_number = [
+        {name for name, value in row.items() if isinstance(value, float) and not np.isfinite(value)} for row in rows
+    ]
+    expected = [
+        {name: json_value(value) for name, value in row.items() if value is not None and name not in left_out}
+        for row, left_out in zip(rows, no_number, strict=True)
+    ]
+    assert found.to_pylist() == [orjson.dumps(row).decode() if columns else None for row in expected]
 
 
 def test_attributes_keep_their_types_and_leave_nulls_out() -> None:

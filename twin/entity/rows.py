@@ -53,13 +53,17 @@ def _shape(rings: list[Rings]) -> shapely.MultiPolygon:
 
 def multipolygons(geometry: pa.ChunkedArray) -> NDArray[np.object_]:
     """(n,) shapely multipolygons of many rows, made from the ragged arrays at once; null counts as empty."""
+    made = shapely.from_ragged_array(shapely.GeometryType.MULTIPOLYGON, *ragged(geometry))
+    return np.asarray(made, dtype=object)
+
+
+def ragged(geometry: pa.ChunkedArray) -> tuple[NDArray[np.float64], tuple[NDArray[np.int64], ...]]:
+    """(v, 2) coordinates, and offsets of rings, polygons and rows, each into the one before; null counts as empty."""
     whole = pa.concat_arrays(geometry.chunks or [pa.nulls(0, geometry.type)])
     shells = whole.flatten()
     rings = shells.flatten()
     xy = np.asarray(rings.flatten().flatten()).reshape(-1, 2)
-    offsets = tuple(_offsets(level) for level in (rings, shells, whole))
-    made = shapely.from_ragged_array(shapely.GeometryType.MULTIPOLYGON, xy, offsets)
-    return np.asarray(made, dtype=object)
+    return xy, tuple(_offsets(level) for level in (rings, shells, whole))
 
 
 def _offsets(lists: pa.ListArray) -> NDArray[np.int64]:
