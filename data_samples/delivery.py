@@ -67,13 +67,13 @@ def _forget_code_page(dbf: Path) -> None:
     dbf.write_bytes(content)
 
 
-def write_layers(plan: Plan, folder: Path, subdistrict_names: dict[str, str], window: Any) -> None:
-    """Roads, water, green and subdistricts as layers of one GeoPackage, and the subdistricts as GeoJSON too.
+def write_layers(plan: Plan, folder: Path, names: tuple[dict[str, str], dict[str, str]], window: Any) -> None:
+    """Roads, water, green, the district and its subdistricts as layers of one GeoPackage, the latter as GeoJSON too.
 
     Args:
         plan: The plan.
         folder: Where to.
-        subdistrict_names: Name by code.
+        names: Name by code, of the district and of its subdistricts.
         window: Polygon roads, water and green are cut to.
     """
     path = folder / "base.gpkg"
@@ -89,9 +89,12 @@ def write_layers(plan: Plan, folder: Path, subdistrict_names: dict[str, str], wi
         cut = {key: shape.intersection(window) for key, shape in areas.items()}
         cut = {key: shape for key, shape in cut.items() if not shape.is_empty}
         _layer(path, name, {"MC": list(cut)}, list(cut.values()))
+    whole, parts = names
+    outline = [shapely.union_all(list(plan.subdistricts.values()))]
+    _layer(path, "district", {"QDM": list(whole), "MC": list(whole.values())}, outline)
     codes = list(plan.subdistricts)
     shapes = [plan.subdistricts[code] for code in codes]
-    columns = {"JDDM": codes, "MC": [subdistrict_names[code] for code in codes]}
+    columns = {"JDDM": codes, "MC": [parts[code] for code in codes]}
     _layer(path, "subdistricts", columns, shapes)
     degrees = geopandas.GeoDataFrame(columns, geometry=shapes, crs=CRS).to_crs("EPSG:4490")
     _write(degrees, folder / "subdistricts.geojson", RFC7946="NO", COORDINATE_PRECISION="7")

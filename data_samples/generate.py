@@ -44,7 +44,10 @@ def generate_district(out: Path, *, seed: int = SEED, extent: Extent = "district
         buildings = [b for b in buildings if window.contains(b.shape.centroid)]
     survey = record(plan, buildings, seed)
     admin = json.loads((_HERE / "admin.json").read_text(encoding="utf-8"))
-    names = {street["code9"]: street["zh"] for street in admin["streets"]}
+    names = (
+        {admin["county"]["code"]: admin["county"]["zh"]},
+        {street["code9"]: street["zh"] for street in admin["streets"]},
+    )
     out.mkdir(parents=True, exist_ok=True)
     _clear(out)
     west, south, east, north = window.bounds

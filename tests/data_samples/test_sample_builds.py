@@ -54,6 +54,23 @@ def test_heights_come_from_where_the_manifest_says_and_stand_on_the_terrain(buil
     np.testing.assert_allclose(roof, base + height, atol=1e-6)
 
 
+def test_every_building_lies_in_the_subdistrict_it_names_and_that_in_the_district(built):
+    result, folder = built
+    table = EntityIndex.open(folder / "out" / "releases" / result.release / "entities.arrow").table
+    rows = {row["geid"]: row for row in table.drop_columns(["geometry"]).to_pylist()}
+    areas = {row["source_key"]: row for row in rows.values() if row["layer"] == "areas"}
+    names = json.loads((Path(data_samples.__file__).parent / "admin.json").read_text(encoding="utf-8"))
+    assert {key: row["name"] for key, row in areas.items()} == {
+        names["county"]["code"]: names["county"]["zh"],
+        **{street["code9"]: street["zh"] for street in names["streets"]},
+    }
+    district = areas.pop(names["county"]["code"])
+    assert district["parent"] is None and {row["parent"] for row in areas.values()} == {district["geid"]}
+    houses = [row for row in rows.values() if row["layer"] == "buildings" and row["lon"] is not None]
+    assert len(houses) > 500
+    assert {rows[row["parent"]]["source_key"] == row["attr.JDDM"] for row in houses} == {True}
+
+
 def test_the_demo_ends_as_its_build_does(tmp_path, capsys):
     code = run(["demo", "--extract", "--no-serve", "--json", "-o", str(tmp_path / "demo")])
     account = json.loads(capsys.readouterr().out)

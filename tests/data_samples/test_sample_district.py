@@ -63,7 +63,7 @@ def test_generating_the_extract_again_gives_what_is_committed(extract):
     for (name, new), old in zip(sheets(extract).items(), sheets(COMMITTED).values(), strict=True):
         pd.testing.assert_frame_equal(new[FIELDS], old[FIELDS], obj=name)
         _same_shapes(new.geometry, old.geometry)
-    for layer in ("roads", "water", "green", "subdistricts"):
+    for layer in ("roads", "water", "green", "district", "subdistricts"):
         new, old = (pyogrio.read_dataframe(folder / "base.gpkg", layer=layer) for folder in (extract, COMMITTED))
         pd.testing.assert_frame_equal(new.drop(columns="geometry"), old.drop(columns="geometry"), obj=layer)
         _same_shapes(new.geometry, old.geometry)
