@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -78,7 +79,7 @@ class Cluster:
 
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             for statement in statements:
-                connection.execute(statement)  # type: ignore[call-overload]
+                connection.execute(statement.encode())
 
 
 def _programs() -> Path | None:
@@ -118,23 +119,38 @@ def postgis_cluster() -> Iterator[Cluster]:
     from tests.conftest import absent
 
     reason = _cannot()
-    programs = _programs()
-    if reason or programs is None:
-        absent(reason or "")
+    if reason:
+        absent(reason)
     folder = Path(tempfile.mkdtemp(prefix="twin-pg-"))  # short: the path of a socket holds 107 bytes at most
+    try:
+        with own_cluster(folder) as cluster:
+            _make_template(cluster)
+            yield cluster
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def own_cluster(folder: Path, durable: bool = False) -> Iterator[Cluster]:
+    """A running server whose files lie in a folder, made where there are none; stopped at the end, its files kept.
+
+    Raises:
+        RuntimeError: None can be made here.
+    """
+    programs = _programs()
+    if programs is None:
+        raise RuntimeError(_cannot())
+    folder.mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:
         shutil.chown(folder, _USER)
     cluster = Cluster(programs, folder)
-    try:
+    if not (folder / "data").exists():
         cluster.create()
-        cluster.start()
-        try:
-            _make_template(cluster)
-            yield cluster
-        finally:
-            cluster.stop()
+    cluster.start(durable)
+    try:
+        yield cluster
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        cluster.stop("fast" if durable else "immediate")
 
 
 def _make_template(cluster: Cluster) -> None:

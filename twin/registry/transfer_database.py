@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     import psycopg
 
 _AT_ONCE = 32_768  # rows held at a time
+# In strips of 500 m: neighbours come one after the other, which keeps the pages at work in memory, however many boxes
+# there are, and gives a tree that is asked three times as fast as one filled in the order of identifiers.
 _BOXES = (
     "INSERT INTO history_box SELECT id, west, east, south, north FROM history_version"
     " WHERE west IS NOT NULL AND east IS NOT NULL AND south IS NOT NULL AND north IS NOT NULL"
+    " ORDER BY CAST(west * 200 AS INTEGER), south, id"
 )
 
 
@@ -43,6 +46,9 @@ class Target(Protocol):
 
     def is_empty(self) -> bool:
         """True if no table has a row."""
+
+    def without_indexes(self) -> None:
+        """Lets the indexes wait until `finish`, which makes them."""
 
     def write(self, table: StoredTable, rows: pa.RecordBatch) -> None:
         """Adds rows."""
@@ -128,6 +134,7 @@ class SqliteSide:
         self.authority = authority
         self._path = path
         self._database = database
+        self._indexes: dict[str, str] = {}
 
     def tables(self) -> tuple[StoredTable, ...]:
         """Those the file has."""
@@ -145,6 +152,13 @@ class SqliteSide:
         sql = 'SELECT EXISTS (SELECT 1 FROM "{}")'
         return not any(self._database.execute(sql.format(table.name)).fetchone()[0] for table in self.tables())
 
+    def without_indexes(self) -> None:
+        """Drops them until `finish`: one made of all rows is sorted once, not searched for every row."""
+        sql = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
+        self._indexes = dict(self._database.execute(sql).fetchall())
+        for name in self._indexes:
+            self._database.execute(f'DROP INDEX "{name}"')
+
     def write(self, table: StoredTable, rows: pa.RecordBatch) -> None:
         """Adds rows."""
         names = ", ".join(f'"{name}"' for name in table.columns.names)
@@ -153,7 +167,9 @@ class SqliteSide:
         self._database.executemany(sql, zip(*(column.to_pylist() for column in rows.columns), strict=True))
 
     def finish(self) -> None:
-        """Fills the R*Tree."""
+        """Makes the indexes, and fills the R*Tree."""
+        for statement in self._indexes.values():
+            self._database.execute(statement)
         if HISTORY[0] in self.tables():
             self._database.execute(_BOXES)
 
@@ -169,6 +185,7 @@ class PostgresSide:
     def __init__(self, connection: psycopg.Connection[Any], authority: str) -> None:
         self.authority = authority
         self._connection = connection
+        self._indexes: dict[str, str] = {}
 
     def tables(self) -> tuple[StoredTable, ...]:
         """Those of the database: the migrations make all of them."""
@@ -187,6 +204,17 @@ class PostgresSide:
         found = (self._connection.execute(sql.format(table.name).encode()).fetchone() for table in TABLES)
         return not any(row and row[0] for row in found)
 
+    def without_indexes(self) -> None:
+        """Drops those that no constraint rests on until `finish`."""
+        sql = (
+            "SELECT c.relname, pg_get_indexdef(c.oid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+            " WHERE i.indrelid = ANY(%s::regclass[]) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = c.oid)"
+            " ORDER BY c.relname"
+        )
+        self._indexes = dict(self._connection.execute(sql, ([table.name for table in TABLES],)).fetchall())
+        for name in self._indexes:
+            self._connection.execute(f'DROP INDEX "{name}"'.encode())
+
     def write(self, table: StoredTable, rows: pa.RecordBatch) -> None:
         """Adds rows by COPY."""
         from twin.registry.postgres_record import copy_in
@@ -195,7 +223,9 @@ class PostgresSide:
         copy_in(self._connection, table.name, pa.table(columns, names=rows.schema.names))
 
     def finish(self) -> None:
-        """Lets the planner know how much there is."""
+        """Makes the indexes, and lets the planner know how much there is."""
+        for statement in self._indexes.values():
+            self._connection.execute(statement.encode())
         for table in TABLES:
             self._connection.execute(f'ANALYZE "{table.name}"'.encode())
 
@@ -236,6 +266,7 @@ def copy_tables(source: Side, target: Target) -> dict[str, int]:
             "the registry to import into is not empty",
             next_step="import into an empty database, or move registry.sqlite away first: two are never mixed",
         )
+    target.without_indexes()
     counts: dict[str, int] = {}
     for table in source.tables():
         counts[table.name] = 0
