@@ -10,8 +10,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import shapely
 
 from twin.errors import StoreError
 from twin.registry.transfer_database import Side, from_open, to_open
@@ -23,6 +25,8 @@ MANIFEST = "registry.json"
 FORMAT = "district-twin registry"
 _VERSION = 1
 _GROUP = 65_536
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+_COVER = pa.field("bbox", pa.struct([(name, pa.float64()) for name in _SIDES]))
 
 
 def write_files(source: Side, folder: Path, crs: Mapping[str, Any] | None) -> dict[str, int]:
@@ -82,11 +86,13 @@ def _remove(path: Path) -> None:
 
 def _write(source: Side, table: StoredTable, path: Path, crs: Mapping[str, Any] | None) -> int:
     metadata = {"geo": json.dumps(_geo(crs), sort_keys=True)} if table.spatial else {}
+    schema = table.written.append(_COVER) if table.spatial else table.written
     waiting: list[pa.RecordBatch] = []
     count = 0
-    with pq.ParquetWriter(path, table.written.with_metadata(metadata), compression="zstd") as writer:
+    with pq.ParquetWriter(path, schema.with_metadata(metadata), compression="zstd") as writer:
         for batch in source.read(table):
-            waiting.append(to_open(table, batch).replace_schema_metadata(metadata))
+            rows = to_open(table, batch)
+            waiting.append((_covered(rows) if table.spatial else rows).replace_schema_metadata(metadata))
             count += len(batch)
             if sum(map(len, waiting)) >= _GROUP:
                 writer.write_table(pa.Table.from_batches(waiting), row_group_size=_GROUP)
@@ -96,9 +102,19 @@ def _write(source: Side, table: StoredTable, path: Path, crs: Mapping[str, Any] 
     return count
 
 
+def _covered(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows with the box of each geometry, in its CRS: what readers skip by; made of the geometry, never read back."""
+    shapes = shapely.from_wkb(rows["geometry"].to_numpy(zero_copy_only=False))
+    boxes = shapely.bounds(shapes)
+    none = np.isnan(boxes).any(axis=1)
+    sides = [pa.array(boxes[:, at], mask=none) for at in range(len(_SIDES))]
+    return rows.append_column(_COVER, pa.StructArray.from_arrays(sides, fields=list(_COVER.type), mask=pa.array(none)))
+
+
 def _geo(crs: Mapping[str, Any] | None) -> dict[str, Any]:
-    """GeoParquet 1.1.0, "Column metadata": `crs` null says that it is unknown to the reader."""
+    """GeoParquet 1.1.0, "Column metadata" and "bbox covering": `crs` null says that it is unknown to the reader."""
     column: dict[str, Any] = {"encoding": "WKB", "geometry_types": [], "crs": crs, "edges": "planar"}
+    column["covering"] = {"bbox": {name: [_COVER.name, name] for name in _SIDES}}
     return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
 
 

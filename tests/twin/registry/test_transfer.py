@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import sqlite3
+from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import geopandas
@@ -21,7 +23,7 @@ from twin.registry.integrity import verify
 from twin.registry.matching import Anchors
 from twin.registry.open import open_history, open_registry
 from twin.registry.transfer import back_up, export_registry, import_registry
-from twin.registry.versions import EditionKind, Relation
+from twin.registry.versions import EditionKind, Relation, Window
 
 AUTHORITY = "310105"
 COUNT = 60
@@ -128,6 +130,67 @@ def test_the_versions_are_geoparquet_that_others_read(tmp_path: Path, filled: Pa
     assert frame.valid_to.isna().any()
     geo = json.loads(pq.read_schema(tmp_path / "one" / "versions.parquet").metadata[b"geo"])
     assert (geo["version"], geo["primary_column"]) == ("1.1.0", "geometry")
+
+
+def test_the_versions_carry_the_box_of_each_geometry_and_readers_skip_by_it(tmp_path: Path, filled: Path) -> None:
+    export_registry(filled, AUTHORITY, tmp_path / "one", CRS)
+    path = tmp_path / "one" / "versions.parquet"
+    geo = json.loads(pq.read_schema(path).metadata[b"geo"])
+    cover = geo["columns"]["geometry"]["covering"]["bbox"]
+    assert cover == {name: ["bbox", name] for name in ("xmin", "ymin", "xmax", "ymax")}
+    table = pq.read_table(path)
+    bounds = shapely.bounds(shapely.from_wkb(table["geometry"].to_numpy()))
+    boxes = [[np.nan] * 4 if box is None else list(box.values()) for box in table["bbox"].to_pylist()]
+    assert np.array_equal(np.array(boxes), bounds, equal_nan=True)
+    assert np.isnan(bounds[:, 0]).any(), "a version without geometry has no box"
+    window = (9.2, 0.2, 11.2, 0.4)
+    whole = geopandas.read_parquet(path)
+    touching = whole[whole.geometry.notna() & whole.intersects(shapely.box(*window))]
+    assert 0 < len(touching) < len(whole) / 2
+    assert sorted(geopandas.read_parquet(path, bbox=window)["id"]) == sorted(touching["id"])
+
+
+def test_what_was_exported_before_boxes_were_written_is_still_read(tmp_path: Path, filled: Path) -> None:
+    export_registry(filled, AUTHORITY, tmp_path / "one", CRS)
+    path, manifest = tmp_path / "one" / "versions.parquet", tmp_path / "one" / "registry.json"
+    pq.write_table(pq.read_table(path).drop_columns(["bbox"]), path)
+    told = json.loads(manifest.read_text())
+    told["files"]["versions.parquet"]["sha256"] = sha256(path.read_bytes()).hexdigest()
+    manifest.write_text(json.dumps(told))
+    import_registry(tmp_path / "one", tmp_path / "again.sqlite", AUTHORITY)
+    with open_history(filled, AUTHORITY) as here, open_history(tmp_path / "again.sqlite", AUTHORITY) as there:
+        assert here.snapshot() == there.snapshot()
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgis"])
+def test_an_import_leaves_the_indexes_and_what_the_database_is_asked_by(
+    tmp_path: Path, filled: Path, database: str, request: pytest.FixtureRequest
+) -> None:
+    """Indexes are dropped while rows go in; all of them stand again, and answer."""
+    where: Path | str = tmp_path / "again.sqlite"
+    if database == "postgis":
+        where = str(request.getfixturevalue("postgis_url"))
+    with open_history(where, AUTHORITY):
+        pass
+    before = _indexes(where)
+    assert {"alias_geid", "alias_value", "history_version_geid", "history_lineage_other"} <= set(before)
+    import_registry(filled, where, AUTHORITY)
+    assert _indexes(where) == before
+    box = (121.15, 31.0, 121.15, 32.0)
+    with open_history(filled, AUTHORITY) as here, open_history(where, AUTHORITY) as there:
+        assert here.snapshot(Window(bbox=box)).num_rows > COUNT / 2
+        assert here.snapshot(Window(bbox=box)) == there.snapshot(Window(bbox=box))
+
+
+def _indexes(where: Path | str) -> dict[str, str]:
+    if isinstance(where, Path):
+        with closing(sqlite3.connect(where)) as database:
+            return dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql NOTNULL"))
+    import psycopg
+
+    with psycopg.connect(where) as connection:
+        found = connection.execute("SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'")
+        return dict(found.fetchall())
 
 
 def test_a_confidential_crs_stays_out_of_the_file(tmp_path: Path, filled: Path) -> None:
