@@ -228,9 +228,9 @@ def parted(table: pa.Table) -> tuple[pa.Table, ...]:
     the attributes of areas have the names of their source again.
     """
     mine = is_area(table)
-    areas, layers = table.filter(mine), table.filter(pc.invert(mine))
-    if not len(areas):
+    if not pc.any(mine).as_py():
         return (table,)
+    areas, layers = table.filter(mine), table.filter(pc.invert(mine))
     inside = pc.is_in(layers.column("parent"), value_set=areas.column("geid").combine_chunks())
     stated = pc.if_else(inside, pa.scalar(None, pa.string()), layers.column("parent"))
     areas = with_column(_with_own_names(areas), "parent", pa.nulls(len(areas), pa.string()))

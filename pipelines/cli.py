@@ -83,7 +83,7 @@ def main() -> None:
     _forget_foreign_proj()
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
     debug = len(arguments) < len(sys.argv) - 1
-    if arguments[:1] == ["build"]:
+    if arguments[:1] in (["build"], ["update"]):
         without_pandas()
     code = run(arguments, debug)
     sys.stdout.flush()

@@ -18,11 +18,17 @@ from twin.registry.versions import Edition, EditionKind, History, Window
 FOREVER = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)
 """A moment after all that is said of the future."""
 
+FIELDS = (
+    *("geid", "layer", "entity_class", "source", "source_key", "name", "address", "parent"),
+    *("base_m", "height_m", "storeys", "attributes", "geometry"),
+)
+"""What a comparison and a plan ask of what is believed; the rest of a version is written, never compared."""
+
 _SURVEYED = (EditionKind.ADOPT, EditionKind.UPDATE)
 
 
 def believed(project: Project, history: History) -> tuple[pa.Table, Edition | None]:
-    """Entities of the surveyed layers and areas as they are believed to be, and the last edition that stands.
+    """`FIELDS` of the surveyed layers and areas as they are believed to be, by geid, and the last edition that stands.
 
     Without a history, what the served release says: an update adopts it before it does anything else.
 
@@ -33,7 +39,7 @@ def believed(project: Project, history: History) -> tuple[pa.Table, Edition | No
     if editions:
         undone = {one.undoes for one in editions}
         standing = [one for one in editions if one.kind in _SURVEYED and one.number not in undone]
-        table = history.snapshot(Window(valid=FOREVER))
+        table = history.snapshot(Window(valid=FOREVER), FIELDS)
         return _of_layers(project, table), standing[-1] if standing else None
     release = served_release(output_path(project))
     if release is None:
@@ -42,10 +48,18 @@ def believed(project: Project, history: History) -> tuple[pa.Table, Edition | No
             file=project.root,
             next_step="run `twin build` with the edition you have, then `twin update` with the next one",
         )
-    return _of_layers(project, versions_of_release(EntityIndex.open(release.index).table)), None
+    return _of_layers(project, versions_of_release(EntityIndex.open(release.index).table).select(FIELDS)), None
 
 
 def _of_layers(project: Project, table: pa.Table) -> pa.Table:
-    """Only what the sources of the project are about, and areas; other things are not surveyed by them."""
-    mine = pc.is_in(table.column("layer"), value_set=pa.array(sorted({one.layer for one in project.sources})))
-    return table.filter(pc.or_(mine, is_area(table))).sort_by("geid").combine_chunks()
+    """Only what the sources of the project are about, and areas, by geid; other things are not surveyed by them."""
+    layers = pc.is_in(table.column("layer"), value_set=pa.array(sorted({one.layer for one in project.sources})))
+    mine = pc.or_(layers, is_area(table))
+    found = (table if pc.all(mine).as_py() else table.filter(mine)).combine_chunks()
+    return found if _in_order(found.column("geid")) else found.sort_by("geid").combine_chunks()
+
+
+def _in_order(geid: pa.ChunkedArray) -> bool:
+    """True if a copy in another order can be spared, as for what an index or a history gives."""
+    names = geid.chunk(0) if geid.num_chunks else pa.array([], pa.string())
+    return bool(pc.all(pc.less_equal(names[:-1], names[1:])).as_py())

@@ -9,13 +9,14 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import shapely
 from numpy.typing import NDArray
 
 from pipelines.project_check import AREA_LAYER
+from pipelines.update_drawing import DECIMETRES, extent, paths
+from pipelines.update_match import footprints_of
 from pipelines.update_plan import ORDER, Item, UpdatePlan
 from twin.entity.areas import is_area
+from twin.geometry.footprints import Footprints
 
 PAGE = "plan.html"
 LABELS = {
@@ -35,8 +36,6 @@ _MOST_AROUND = 20_000
 """Unchanged footprints drawn for orientation; more are thinned out evenly."""
 _MOST_ROWS = 2_000
 """Rows of a table on the page; `plan.json` has them all."""
-_DECIMETRES = 10.0
-_Shapes = NDArray[np.object_]
 
 
 def to_html(plan: UpdatePlan) -> str:
@@ -79,27 +78,28 @@ def _head(plan: UpdatePlan) -> Iterator[str]:
 
 
 def _map(plan: UpdatePlan) -> Iterator[str]:
-    was, now = _shapes(plan.before), _shapes(plan.edition.versions)
-    there = np.concatenate([was, now])
-    bounds = shapely.total_bounds(there[~shapely.is_missing(there)])
-    if not np.isfinite(bounds).all():
+    was, now = footprints_of(plan.before), footprints_of(plan.edition.versions)
+    bounds = extent(was, now)
+    if bounds is None:
         return
     west, south, east, north = bounds.tolist()
     margin = 0.02 * max(east - west, north - south, 1.0) + 5
     origin = np.array([west - margin, north + margin])
-    size = np.array([east - west + 2 * margin, north - south + 2 * margin]) * _DECIMETRES
+    size = np.array([east - west + 2 * margin, north - south + 2 * margin]) * DECIMETRES
     box = f"0 0 {size[0]:.0f} {size[1]:.0f}"
     yield "<section><h2>Map <small>地图 · wheel or buttons to zoom, drag to move, "
     yield "click a row below to go there</small></h2>"
     yield '<figure class="stage"><div class="tools"><button data-zoom="in">+</button><button data-zoom="out">−</button>'
     yield '<button data-zoom="all">All · 全图</button></div>'
     yield f'<svg id="map" class="map" viewBox="{box}" data-all="{box}" role="img" aria-label="map">'
-    yield f'<path class="around" d="{_path(_around(plan, now), origin)}"/>'
-    areas = np.asarray(is_area(plan.edition.versions).to_numpy())
-    yield f'<path class="areas" d="{_path(now[areas], origin)}"/>'
+    areas = is_area(plan.edition.versions).to_numpy()
+    yield f'<path class="around" d="{"".join(paths(now.take(_around(plan, areas)), origin))}"/>'
+    yield f'<path class="areas" d="{"".join(paths(now.take(np.flatnonzero(areas)), origin))}"/>'
+    before = _some_paths(was, [row for item in plan.items for row in item.before], origin)
+    after = _some_paths(now, [row for item in plan.items for row in item.after], origin)
     of_areas = {row["item"] for row in plan.rows if row["layer"] == AREA_LAYER}
     for item in sorted(plan.items, key=lambda one: one.number not in of_areas):  # what is small lies on top
-        yield _drawn(item, was, now, origin, " area" if item.number in of_areas else "")
+        yield _drawn(item, before, after, " area" if item.number in of_areas else "")
     yield "</svg><figcaption>"
     for name in ORDER[1:]:
         yield f'<i class="{name}"></i> {" ".join(LABELS[name])} '
@@ -107,42 +107,27 @@ def _map(plan: UpdatePlan) -> Iterator[str]:
     yield '<span class="halo"></span> doubtful 存疑 · <span id="scale"></span></figcaption></figure></section>'
 
 
-def _shapes(table: pa.Table) -> _Shapes:
-    return np.asarray(shapely.from_wkb(table.column("geometry").to_numpy()), dtype=object)
+def _some_paths(footprints: Footprints, rows: Sequence[int], origin: NDArray[np.float64]) -> dict[int, str]:
+    found = paths(footprints.take(np.array(rows, dtype=np.int64)), origin)
+    return dict(zip(rows, found, strict=True))
 
 
-def _around(plan: UpdatePlan, now: _Shapes) -> _Shapes:
-    """Buildings that are unchanged, for orientation."""
-    told = np.asarray(is_area(plan.edition.versions).to_numpy()).copy()
+def _around(plan: UpdatePlan, areas: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Rows of buildings that are unchanged, for orientation."""
+    told = np.array(areas, dtype=np.bool_)
     told[[row for item in plan.items for row in item.after]] = True
     rest = np.flatnonzero(~told)
-    return now[rest[:: max(1, -(-len(rest) // _MOST_AROUND))]]
+    return rest[:: max(1, -(-len(rest) // _MOST_AROUND))]
 
 
-def _drawn(item: Item, was: _Shapes, now: _Shapes, origin: NDArray[np.float64], kind: str) -> str:
+def _drawn(item: Item, was: dict[int, str], now: dict[int, str], kind: str) -> str:
     english, chinese = LABELS[item.change]
-    before, after = _path(was[list(item.before)], origin), _path(now[list(item.after)], origin)
+    before, after = "".join(was[row] for row in item.before), "".join(now[row] for row in item.after)
     parts = [f'<g id="m{item.number}" class="{item.change}{kind}{" doubt" if item.doubtful else ""}">']
     parts.append(f"<title>{item.number}: {english} {chinese}, {escape(item.why)}, {item.score:.2f}</title>")
     parts += [f'<path class="after" d="{after}"/>'] if after else []
     parts += [f'<path class="before" d="{before}"/>'] if before else []
     return "".join([*parts, "</g>"])
-
-
-def _path(shapes: _Shapes, origin: NDArray[np.float64]) -> str:
-    """Rings in whole decimetres from the upper left corner: each a start and steps from corner to corner."""
-    rings = shapely.get_rings(shapely.get_parts(shapes)) if len(shapes) else np.empty(0, dtype=object)
-    if not len(rings):
-        return ""
-    xy, ring = shapely.get_coordinates(rings, return_index=True)
-    grid = np.rint((xy - origin) * [_DECIMETRES, -_DECIMETRES]).astype(np.int64)
-    starts = np.flatnonzero(np.diff(ring, prepend=-1))
-    steps = np.diff(grid, axis=0, prepend=0)
-    steps[starts] = grid[starts]
-    texts = [f"{x} {y}" for x, y in steps.tolist()]
-    ends = [*starts[1:].tolist(), len(texts)]
-    pairs = zip(starts.tolist(), ends, strict=True)
-    return "".join(f"M{texts[start]}l{' '.join(texts[start + 1 : end - 1])}z" for start, end in pairs)
 
 
 def _doubtful(rows: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -92,11 +92,16 @@ def compare_editions(before: pa.Table, after: pa.Table, rules: ChangeRules) -> C
     sides = (_blank(before.num_rows, Change.GONE), _blank(after.num_rows, Change.NEW))
     steps: list[tuple[int, Relation, int]] = []
     for mine, fresh in _groups(before, after):
-        changes = _compare(before.take(pa.array(mine)), after.take(pa.array(fresh)), rules)
+        changes = _compare(_taken(before, mine), _taken(after, fresh), rules)
         _put(sides[0], changes, (mine, fresh), "before")
         _put(sides[1], changes, (fresh, mine), "after")
         steps += [(int(mine[one]), relation, int(fresh[other])) for one, relation, other in changes.steps()]
     return Comparison(sides[0], sides[1], tuple(sorted(steps)))
+
+
+def _taken(table: pa.Table, rows: Ints) -> pa.Table:
+    """Some rows, in their order; the table itself where they are all of it."""
+    return table if len(rows) == table.num_rows else table.take(pa.array(rows))
 
 
 def _compare(before: pa.Table, after: pa.Table, rules: ChangeRules) -> Changes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -248,4 +250,16 @@ def _picked(table: pa.Table, rows: list[int]) -> Iterator[tuple[int, dict[str, A
 
 def plan_text(plan: UpdatePlan) -> str:
     """`plan.json`."""
-    return json.dumps(to_json(plan), ensure_ascii=False, indent=1) + "\n"
+    return json_text(to_json(plan)) + "\n"
+
+
+def json_text(document: dict[str, Any]) -> str:
+    """What `json.dumps(document, ensure_ascii=False, indent=1)` gives, several times faster."""
+    try:
+        text = orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    except TypeError:  # a path may hold what is no text; orjson is strict there
+        return json.dumps(document, ensure_ascii=False, indent=1)
+    return _INDENT.sub(lambda found: b" " * (len(found[0]) // 2), text).decode()
+
+
+_INDENT = re.compile(rb"^ +", re.MULTILINE)  # strings hold no line breaks: JSON writes them as \n

@@ -17,6 +17,8 @@ from twin.registry.identity import IdentityRegistry
 from twin.registry.versions import Edition, EditionKind, History, Window
 
 _TICK = datetime.timedelta(microseconds=1)
+_BOUND = ("geid", "layer", "source", "source_key", "geometry")
+"""What the registry goes by."""
 
 
 def undo_last(history: History, where: Path | str, authority: str) -> tuple[Edition, Edition]:
@@ -30,8 +32,8 @@ def undo_last(history: History, where: Path | str, authority: str) -> tuple[Edit
         StoreError: Somebody else is writing.
     """
     last = last_update(history)
-    before = history.snapshot(Window(valid=FOREVER, as_of=last.recorded_at - _TICK))
-    after = history.snapshot(Window(valid=FOREVER, as_of=last.recorded_at))
+    before = history.snapshot(Window(valid=FOREVER, as_of=last.recorded_at - _TICK), _BOUND)
+    after = history.snapshot(Window(valid=FOREVER, as_of=last.recorded_at), _BOUND)
     name = f"undo of {last.name or last.number}"
     with history.write(EditionKind.UNDO, name, last.valid_from, undoes=last.number) as pen:
         pen.assert_versions(believed_before(pen.connection, last.number))  # type: ignore[attr-defined]

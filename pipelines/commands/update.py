@@ -112,13 +112,13 @@ def _counts(plan: UpdatePlan) -> str:
 
 def _print_plan(plan: UpdatePlan, folder: Path, tell: tuple[bool, dict[str, float]], stopped: bool = False) -> None:
     from pipelines.update_decisions import CSV, GPKG
-    from pipelines.update_plan import PLAN, to_json
+    from pipelines.update_plan import PLAN, json_text, to_json
 
     as_json, seconds = tell
     if as_json:
         stages = {name: round(value, 3) for name, value in seconds.items()}
         document: dict[str, Any] = {**to_json(plan), "folder": str(folder), "applied": False, "stages": stages}
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
+        typer.echo(json_text(document))
         return
     typer.echo(f"{plan.title}, {plan.name}: {_counts(plan)}")
     if plan.doubtful:

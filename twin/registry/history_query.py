@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Select, and_, bindparam, exists, select
@@ -17,10 +18,15 @@ _VALID = bindparam("valid", type_=BigInteger)
 _EDITION = bindparam("edition", type_=BigInteger)
 
 
+def _columns(names: Sequence[str]) -> list[ColumnElement[Any]]:
+    return [edition_table.c.recorded_at if name == "recorded_at" else _V[name] for name in names]
+
+
 def _recorded() -> Select[Any]:
     """Versions with the time they were recorded: columns as in `RECORDED_FIELDS`."""
-    columns = [edition_table.c.recorded_at if name == "recorded_at" else _V[name] for name in RECORDED.names]
-    return select(*columns).join_from(version_table, edition_table, edition_table.c.number == _V.edition)
+    return select(*_columns(RECORDED.names)).join_from(
+        version_table, edition_table, edition_table.c.number == _V.edition
+    )
 
 
 def _believed() -> ColumnElement[bool]:
@@ -52,9 +58,9 @@ DURING = _ALL.where(
 """Every assertion on a span that meets an interval. Parameters: valid (its begin), until (inclusive), edition."""
 
 
-def snapshot(dialect: Dialect, window: Window) -> Select[Any]:
-    """Entities present at a pair of times, in the order of geids. Parameters: valid, edition."""
-    query = _PRESENT
+def snapshot(dialect: Dialect, window: Window, fields: Sequence[str] = RECORDED.names) -> Select[Any]:
+    """Some fields of the entities present at a pair of times, in the order of geids. Parameters: valid, edition."""
+    query = _PRESENT.with_only_columns(*_columns(fields))
     if window.bbox is not None:
         query = query.where(dialect.within(window.bbox), _touches(window.bbox))
     if window.classes is not None:

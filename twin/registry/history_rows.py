@@ -150,12 +150,12 @@ def _to_python(name: str, column: pa.ChunkedArray) -> list[Any]:
     return list(values.tolist())
 
 
-def recorded_table(rows: Sequence[Sequence[Any]]) -> pa.Table:
-    """Rows of a database, in the order of `RECORDED_FIELDS`, as a table."""
+def recorded_table(rows: Sequence[Sequence[Any]], schema: pa.Schema = RECORDED) -> pa.Table:
+    """Rows of a database, in the order of a schema made of `RECORDED_FIELDS`, as a table."""
     if not rows:
-        return RECORDED.empty_table()
-    columns = zip(RECORDED, zip(*rows, strict=True), strict=True)
-    return pa.Table.from_arrays([_from_python(field, values) for field, values in columns], schema=RECORDED)
+        return schema.empty_table()
+    columns = zip(schema, zip(*rows, strict=True), strict=True)
+    return pa.Table.from_arrays([_from_python(field, values) for field, values in columns], schema=schema)
 
 
 def _from_python(field: pa.Field, values: Sequence[Any]) -> pa.Array:

@@ -123,14 +123,16 @@ class SqlHistory(Closing):
             pen.assert_versions(believed_before(pen.connection, number))
         return pen.edition
 
-    def snapshot(self, window: Window = EVERYTHING) -> pa.Table:
-        """Entities present at a pair of times, sorted by geid: `RECORDED_FIELDS`."""
+    def snapshot(self, window: Window = EVERYTHING, fields: Sequence[str] = ()) -> pa.Table:
+        """Entities present at a pair of times, sorted by geid: `RECORDED_FIELDS`, or only those that are named."""
+        schema = pa.schema([RECORDED.field(name) for name in fields]) if fields else RECORDED
         valid = to_micros(window.valid or datetime.datetime.now(datetime.UTC))
         with self._reading() as connection:
             if connection is None:
-                return RECORDED.empty_table()
+                return schema.empty_table()
             known = self._known(connection, window.as_of)
-            return _table(connection, query.snapshot(self._dialect, window), valid=valid, edition=known)
+            wanted = query.snapshot(self._dialect, window, schema.names)
+            return _table(connection, wanted, schema, valid=valid, edition=known)
 
     def entity(self, geid: str, valid: Time | None = None, as_of: Time | None = None) -> pa.Table:
         """What is asserted of one entity for a pair of times: one row, also with `present` False, or none."""
@@ -204,9 +206,9 @@ class SqlHistory(Closing):
         self._engine.dispose()
 
 
-def _table(connection: Connection, wanted: Select[Any], **parameters: Any) -> pa.Table:
-    """The rows of a query of `RECORDED_FIELDS`; taken from the driver as they are, for there may be many."""
-    return recorded_table(connection.execute(wanted, parameters).cursor.fetchall())
+def _table(connection: Connection, wanted: Select[Any], schema: pa.Schema = RECORDED, **parameters: Any) -> pa.Table:
+    """The rows of a query of fields of versions; taken from the driver as they are, for there may be many."""
+    return recorded_table(connection.execute(wanted, parameters).cursor.fetchall(), schema)
 
 
 def _edition(row: Sequence[Any]) -> Edition:

@@ -174,8 +174,8 @@ class History(Protocol):
             MisuseError: It is not the last one, or there is none.
         """
 
-    def snapshot(self, window: Window = Window()) -> pa.Table:
-        """Entities present at a pair of times, sorted by geid: `RECORDED_FIELDS`."""
+    def snapshot(self, window: Window = Window(), fields: Sequence[str] = ()) -> pa.Table:
+        """Entities present at a pair of times, sorted by geid: `RECORDED_FIELDS`, or only those that are named."""
 
     def entity(self, geid: str, valid: Time | None = None, as_of: Time | None = None) -> pa.Table:
         """What is asserted of one entity for a pair of times: one row, also with `present` False, or none."""
