@@ -10,11 +10,12 @@ from urllib.parse import urlencode
 import orjson
 
 from server.context import Context
-from server.features.crs import CRS84, CRS84H, offered, uri_of
-from server.features.fields import schema_of
+from server.features.crs import offered
 from server.features.query import LIMIT
-from server.features.view import View
 from twin.entity.index_schema import GEOMETRY
+from twin.query.crs import CRS84, CRS84H, uri_of
+from twin.query.fields import schema_of
+from twin.query.view import View
 from twin.registry.versions import Edition
 
 GEOJSON = "application/geo+json"

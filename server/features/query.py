@@ -6,13 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from server.features import cql
-from server.features.crs import CRS84, CRS84H, FeatureCrs, named
+from server.features.crs import named
 from server.features.cursor import Cursor
-from server.features.fields import Field
+from server.features.refusals import refusals
 from server.problem import ProblemError
 from twin.entity.index_schema import GEOMETRY
 from twin.errors import MisuseError
+from twin.query import cql
+from twin.query.crs import CRS84, CRS84H, FeatureCrs
+from twin.query.fields import Field
 from twin.registry.moment import parse_moment
 from twin.registry.versions import Time
 
@@ -170,7 +172,9 @@ def read_filter(text: str | None, language: str, crs_text: str | None, uris: Seq
         if crs_text is not None:
             raise refused("filter-crs needs a filter.")
         return None, None
-    return cql.parse(text, language), named(crs_text or CRS84, uris, "filter-crs")
+    with refusals():
+        node = cql.parse(text, language)
+    return node, named(crs_text or CRS84, uris, "filter-crs")
 
 
 def read_limit(limit: int) -> int:

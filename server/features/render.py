@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import shapely
 
-from server.features.crs import FeatureCrs, write_order
-from server.features.fields import Field
-from server.features.spatial import footprints
-from server.features.view import Rows, View
+from server.features.crs import write_order
+from server.features.refusals import refusals
 from twin.entity.rows import json_value
+from twin.query.crs import FeatureCrs
+from twin.query.fields import Field
+from twin.query.spatial import footprints
+from twin.query.view import Rows, View
 
 BLOCK = 2000
 _NATIVE = (pa.types.is_string, pa.types.is_boolean, pa.types.is_integer)
@@ -48,7 +50,8 @@ def render(view: View, rows: Rows, crs: FeatureCrs, names: Sequence[str] | None 
 
 def geometries(view: View, rows: Rows, crs: FeatureCrs) -> list[bytes]:
     """GeoJSON geometries; `null` where there is none. Footprints, at the height of their base in a CRS with heights."""
-    shapes = footprints(view, rows, crs)
+    with refusals():
+        shapes = footprints(view, rows, crs)
     there = np.flatnonzero(~np.asarray(shapely.is_missing(shapes)))
     texts = [b"null"] * len(rows)
     written = write_order(shapes[there], view.vertical[0][rows[there]], crs)

@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from server.features.cursor import Cursor
-from server.features.evaluate import matching
 from server.features.query import BoxFilter, Order, Query, refused
-from server.features.spatial import Place, inside_box
-from server.features.view import Rows, View
+from server.features.refusals import refusals
 from twin.entity.rows import json_value
+from twin.query.evaluate import matching
+from twin.query.spatial import Place, inside_box
+from twin.query.view import Rows, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,11 @@ class Page:
 def matched(view: View, collection: str, query: Query) -> Rows:
     """Rows of a collection that match, in the order of geids."""
     rows = view.classes.get(collection, np.empty(0, np.int64))
-    if query.bbox is not None:
-        rows = _in_box(view, rows, query.bbox)
-    if query.filter is not None and query.filter_crs is not None:
-        rows = matching(view, rows, query.filter, Place(query.filter_crs))
+    with refusals():
+        if query.bbox is not None:
+            rows = _in_box(view, rows, query.bbox)
+        if query.filter is not None and query.filter_crs is not None:
+            rows = matching(view, rows, query.filter, Place(query.filter_crs))
     return rows
 
 

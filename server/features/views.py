@@ -13,17 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from server.context import Context
-from server.features.crs import FeatureCrs
 from server.features.interval import last_states, micros
 from server.features.query import Span, refused
 from server.features.render import Fragments
-from server.features.view import View, with_attributes
 from server.releases import OpenRelease
 from server.settings import private_crs
 from server.timeline import Timeline
 from twin.crs.reference import Crs, parse_crs
 from twin.entity.areas import AREA_CLASS, with_area_parents
 from twin.entity.index_schema import INDEX_FIELDS
+from twin.query.crs import FeatureCrs
+from twin.query.view import View, with_attributes
 from twin.registry.versions import Time, Window
 
 _FRAGMENT_BYTES = 192 << 20

@@ -13,7 +13,7 @@ from fastapi.responses import Response, StreamingResponse
 from server.context import Context, json_answer, tagged
 from server.entity_past import ended, find_or_refuse
 from server.features import pages
-from server.features.crs import CRS84, FeatureCrs, named
+from server.features.crs import named
 from server.features.cursor import read_cursor
 from server.features.documents import (
     GEOJSON,
@@ -29,7 +29,6 @@ from server.features.documents import (
     schema_document,
     stream,
 )
-from server.features.fields import TIMES
 from server.features.query import (
     LIMIT,
     MOST,
@@ -46,13 +45,15 @@ from server.features.query import (
 )
 from server.features.render import BLOCK, blocks, render
 from server.features.select import Page, page
-from server.features.view import Rows, View
 from server.features.views import Moment, Views, claims_on
 from server.negotiation import matches
 from server.problem import not_found
 from server.releases import OpenRelease
 from server.routers.landing import PAGE_HEADERS, prefers_html
 from twin.entity import geid as geids
+from twin.query.crs import CRS84, FeatureCrs
+from twin.query.fields import TIMES
+from twin.query.view import Rows, View
 from twin.store.base import digest, quoted
 
 Format = Annotated[Literal["json", "html"] | None, Query(description="Format; overrules Accept")]

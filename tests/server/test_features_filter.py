@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.app import create_app
-from server.features.cql import DEEPEST, LONGEST
 from server.settings import Settings
 from tests.server.features_district import COUNT, entity, footprint, publish
+from twin.query.cql import DEEPEST, LONGEST
 
 ENTITIES = [one for one in map(entity, range(COUNT)) if one["entity_class"] == "Building"]
 SHAPES = {str(e["geid"]): footprint(int(str(e["source_key"]))) for e in ENTITIES if e["geometry"]}

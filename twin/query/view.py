@@ -14,11 +14,11 @@ import shapely
 from numpy.typing import NDArray
 from pyarrow import json as arrow_json
 
-from server.features.fields import Field, fields_of
 from twin.crs.reference import Crs
 from twin.entity.index_schema import ATTRIBUTE, GEOMETRY
 from twin.entity.level_grid import LevelGrid
 from twin.entity.rows import multipolygons, plain
+from twin.query.fields import Field, fields_of
 
 Rows = NDArray[np.int64]
 UNNAMED = "Entity"  # collection of entities whose class nobody has stated

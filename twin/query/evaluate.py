@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from server.features.cql import Node, refused
-from server.features.fields import Field
-from server.features.spatial import SPATIAL, Place, spatial
-from server.features.temporal import TEMPORAL, instant, temporal
-from server.features.view import Rows, View
 from twin.entity.index_schema import GEOMETRY
+from twin.query.cql import Node, refused
+from twin.query.fields import Field
+from twin.query.spatial import SPATIAL, Place, spatial
+from twin.query.temporal import TEMPORAL, instant, temporal
+from twin.query.view import Rows, View
 
 Value = Any
 """A column, an Arrow scalar, or a Python list of literals."""
@@ -53,7 +53,7 @@ class Evaluation:
     place: Place
 
     def field(self, name: str) -> Field:
-        """A property. Raises `ProblemError` (400) where there is none of this name."""
+        """A property. Raises `FilterError` where there is none of this name."""
         found = self.view.fields.get(name)
         if found is None:
             raise refused(f"There is no property {name[:60]!r}; `queryables` lists them.")
@@ -269,7 +269,7 @@ def matching(view: View, rows: Rows, node: Node, place: Place) -> Rows:
     """The rows for which a filter holds.
 
     Raises:
-        ProblemError: 400 where the filter names what does not exist, or puts together what does not fit.
+        FilterError: The filter names what does not exist, or puts together what does not fit.
     """
     truth = Evaluation(view, rows, place).truth(node)
     if isinstance(truth, pa.Scalar):

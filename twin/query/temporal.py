@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from server.features.cql import Node, refused
 from twin.errors import MisuseError
+from twin.query.cql import Node, refused
 from twin.registry.moment import parse_moment
 
 Micros = NDArray[np.float64]
@@ -47,7 +47,7 @@ def instant(node: Node) -> datetime.datetime:
     """A moment of a filter: `{"timestamp": …}`, or the beginning of a `{"date": …}`, UTC.
 
     Raises:
-        ProblemError: 400 where it is none.
+        FilterError: It is none.
     """
     text = node.get("timestamp", node.get("date"))
     try:

@@ -12,11 +12,11 @@ import shapely
 from numpy.typing import NDArray
 from shapely.errors import GEOSException
 
-from server.features.cql import Node, refused
-from server.features.crs import FeatureCrs, feature_crs, move
-from server.features.view import Rows, View
-from server.problem import ProblemError
 from twin.entity.index_schema import GEOMETRY
+from twin.errors import CrsError
+from twin.query.cql import Node, refused
+from twin.query.crs import FeatureCrs, feature_crs, move
+from twin.query.view import Rows, View
 
 _OPERATORS = {
     "s_intersects": shapely.intersects, "s_equals": shapely.equals, "s_disjoint": shapely.disjoint,
@@ -29,6 +29,10 @@ _WGS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 _EDGE_PARTS = 32  # a straight edge in one CRS is a curve in another
 _MOST_VERTICES = 5000
 Box = tuple[float, float, float, float]
+
+
+class PrivateCrsError(CrsError):
+    """Geometry is asked for whose CRS must not be known here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,11 @@ def footprints(view: View, rows: Rows, crs: FeatureCrs) -> NDArray[np.object_]:
     """Footprints in the horizontal part of a CRS, x = east; None where there is none.
 
     Raises:
-        ProblemError: 501 where the working CRS is private and unknown here.
+        PrivateCrsError: The working CRS is private and unknown here.
     """
     if view.crs is None:
-        raise ProblemError(501, "crs_private", "The working CRS of this release is private; serve the project folder.")
+        what = "The working CRS of this release is private"
+        raise PrivateCrsError(what, next_step="serve the project folder")
     return move(view.shapes(rows), view.crs, crs.crs)
 
 
@@ -57,7 +62,7 @@ def literal(node: Node, place: Place) -> shapely.Geometry:
     """A geometry of a filter, x = east.
 
     Raises:
-        ProblemError: 400 where it is none, or too large.
+        FilterError: It is none, or too large.
     """
     try:
         made = _made(node)

@@ -13,7 +13,7 @@ from typing import Any
 import cql2
 import orjson
 
-from server.problem import ProblemError
+from twin.errors import MisuseError
 
 TEXT, JSON = "cql2-text", "cql2-json"
 LONGEST = 8000
@@ -27,9 +27,13 @@ Node = Any
 """A node of the CQL2 JSON encoding: an object with `op` and `args`, a property, a literal, or a list of nodes."""
 
 
-def refused(told: str) -> ProblemError:
-    """400: a filter that cannot be answered."""
-    return ProblemError(400, "invalid_filter", told)
+class FilterError(MisuseError):
+    """A filter that cannot be answered."""
+
+
+def refused(told: str) -> FilterError:
+    """The error that says why."""
+    return FilterError(told)
 
 
 def parse(text: str, language: str) -> Node:
@@ -40,7 +44,7 @@ def parse(text: str, language: str) -> Node:
         language: `cql2-text` or `cql2-json`.
 
     Raises:
-        ProblemError: 400 where it is too long, too deep, or not CQL2.
+        FilterError: It is too long, too deep, or not CQL2.
     """
     if len(text) > LONGEST:
         raise refused(f"A filter has at most {LONGEST} characters.")
