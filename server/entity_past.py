@@ -23,7 +23,7 @@ from twin.registry.versions import Time
 
 LIMIT = 100
 LONGEST = 200
-_LONGEST_GEID = 64
+LONGEST_GEID = 64
 
 ValidTime = Annotated[
     str | None,
@@ -79,7 +79,7 @@ def _moment(name: str, text: str | None) -> Time | None:
 
 def find_rows(index: EntityIndex, text: str) -> list[int]:
     """Rows a text names: by identifier, in whatever spelling, else by `source:key`, else by alias."""
-    row = index.find(geid.normalise(text)) if len(text) <= _LONGEST_GEID and geid.check(text) else None
+    row = index.find(geid.normalise(text)) if len(text) <= LONGEST_GEID and geid.check(text) else None
     for at in (i for i, letter in enumerate(text) if letter == ":"):
         row = index.by_key(text[:at], text[at + 1 :]) if row is None else row
     return [row] if row is not None else index.by_alias(text, LIMIT + 1)
@@ -110,7 +110,7 @@ def find_or_refuse(context: Context, release: OpenRelease, text: str) -> list[in
 
 
 def _written(text: str) -> str | None:
-    return geid.normalise(text) if len(text) <= _LONGEST_GEID and geid.check(text) else None
+    return geid.normalise(text) if len(text) <= LONGEST_GEID and geid.check(text) else None
 
 
 def named(context: Context, release: OpenRelease, text: str) -> list[str]:
@@ -179,7 +179,7 @@ def _last(context: Context, name: str) -> dict[str, Any]:
 
 def absent(text: str) -> ProblemError:
     """404, with the identifiers that were perhaps meant."""
-    if len(text) > _LONGEST_GEID or ":" in text:
+    if len(text) > LONGEST_GEID or ":" in text:
         return not_found("No such entity.")
     meant = geid.explain(text).suggestions[:3]
     return not_found(f"No such entity. Did you mean {' or '.join(meant)}?" if meant else "No such entity.")

@@ -18,7 +18,7 @@ from server.problem import ProblemError
 from server.releases import OpenRelease, Transform
 from twin.crs.datum_cn import bd09_to_wgs84, gcj02_to_wgs84
 from twin.crs.reference import horizontal, parse_crs
-from twin.entity.index import VERTICAL_SLACK_M
+from twin.entity.index import VERTICAL_SLACK_M, EntityIndex
 from twin.errors import TwinError
 
 HIGHEST_TOLERANCE_M = 100.0
@@ -91,26 +91,51 @@ def _number(row: Mapping[str, Any], key: str, otherwise: float) -> float:
     return float(value)
 
 
-def answers(
-    context: Context, release: OpenRelease, questions: Sequence[Question], crs: str | None
-) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What questions are put to: the served entities, or those of a pair of times.
+
+    Attributes:
+        release: For the working CRS.
+        index: The entities.
+        ended: Text to identifiers it stood for of entities that are gone from the index.
+        query: Ending of addresses: the pair of times that is asked about.
+    """
+
+    release: OpenRelease
+    index: EntityIndex
+    ended: Callable[[str], Sequence[str]]
+    query: str = ""
+
+
+def present_scene(context: Context, release: OpenRelease) -> Scene:
+    """The entities as they are served."""
+
+    def ended(text: str) -> Sequence[str]:
+        known = context.registered.find(text, release.id, release.record.get("project", {}))
+        return [one.geid for one in known if release.index.find(one.geid) is None]
+
+    return Scene(release, release.index, ended)
+
+
+def answers(context: Context, scene: Scene, questions: Sequence[Question], crs: str | None) -> Iterator[dict[str, Any]]:
     """Answers in the order of the questions; all places are looked up together.
 
     Raises:
         ProblemError: 400 where the CRS cannot be read, 501 where the release keeps its own private.
     """
     places = [at for at, one in enumerate(questions) if one.kind == "lon" and one.problem is None]
-    found = _places(release, [questions[at] for at in places], crs) if places else {}
+    found = _places(scene, [questions[at] for at in places], crs) if places else {}
     standing = dict(zip(places, found, strict=True)) if places else {}
     for at, one in enumerate(questions):
         if one.problem is not None:
             yield {"id": one.id, "error": {"code": "invalid_parameter", "detail": one.problem}}
         elif one.kind == "lon":
-            yield {"id": one.id, **place_answer(context, release, one, standing[at])}
+            yield {"id": one.id, **place_answer(context, scene, one, standing[at])}
         elif one.kind == "code":
-            yield {"id": one.id, **code_answer(context, release, one.text, one.limit)}
+            yield {"id": one.id, **code_answer(context, scene, one.text, one.limit)}
         else:
-            yield {"id": one.id, **address_answer(context, release, one.text, one.limit)}
+            yield {"id": one.id, **address_answer(context, scene, one.text, one.limit)}
 
 
 Record = Mapping[str, Any]
@@ -119,23 +144,23 @@ Standing = list[tuple[int, float]]
 """(row, distance) of what stands at a place, the best first."""
 
 
-def _places(release: OpenRelease, questions: Sequence[Question], crs: str | None) -> list[Standing]:
-    xy = working_xy(release, np.array([[one.lon, one.lat] for one in questions], dtype=np.float64), crs)
+def _places(scene: Scene, questions: Sequence[Question], crs: str | None) -> list[Standing]:
+    xy = working_xy(scene.release, np.array([[one.lon, one.lat] for one in questions], dtype=np.float64), crs)
     h = np.array([one.h for one in questions])
     tolerance = np.array([one.tolerance for one in questions])
     # Found with the widest tolerance, then each by its own: as many passes as there are tolerances would invite abuse.
-    hits = release.index.at_many_xy(xy, h, float(tolerance.max()))
+    hits = scene.index.at_many_xy(xy, h, float(tolerance.max()))
     standing: list[Standing] = []
     for at in range(len(questions)):
         span = slice(int(hits.offset[at]), int(hits.offset[at + 1]))
         pairs = zip(hits.row[span].tolist(), hits.distance[span].tolist(), strict=True)
         near = [(row, away) for row, away in pairs if away <= tolerance[at]]
-        standing.append([pair for pair in near if reaches(*_vertical(release, pair[0]), h[at], tolerance[at])])
+        standing.append([pair for pair in near if reaches(*_vertical(scene.index, pair[0]), h[at], tolerance[at])])
     return standing
 
 
-def _vertical(release: OpenRelease, row: int) -> tuple[float | None, float | None]:
-    base, height = (release.index.table[name][row].as_py() for name in ("height", "height_m"))
+def _vertical(index: EntityIndex, row: int) -> tuple[float | None, float | None]:
+    base, height = (index.table[name][row].as_py() for name in ("height", "height_m"))
     return base, height
 
 
@@ -190,15 +215,15 @@ def to_degrees(crs: str) -> Transform:
     raise ProblemError(400, "invalid_parameter", "crs must be EPSG:<code> of a known CRS, CRS84, GCJ-02 or BD-09.")
 
 
-def place_answer(context: Context, release: OpenRelease, asked: Question, standing: Standing) -> dict[str, Any]:
+def place_answer(context: Context, scene: Scene, asked: Question, standing: Standing) -> dict[str, Any]:
     """What stands at a place, and the chain from the storey to the widest area."""
-    records = [(release.index.record(row), away) for row, away in standing[: 4 * MOST_ITEMS]]
+    records = [(scene.index.record(row), away) for row, away in standing[: 4 * MOST_ITEMS]]
 
     def find(geid: str) -> Record | None:
-        row = release.index.find(geid)
-        return None if row is None else release.index.record(row)
+        row = scene.index.find(geid)
+        return None if row is None else scene.index.record(row)
 
-    return told_of_place(context, asked, records, find)
+    return told_of_place(context, asked, records, find, scene.query)
 
 
 def told_of_place(
@@ -271,20 +296,23 @@ def storey_at(record: Record, h: float) -> dict[str, Any] | None:
     return {"entity_class": "Storey", "number": number, "of": record["geid"], "derived": True, "how": how}
 
 
-def code_answer(context: Context, release: OpenRelease, text: str, limit: int) -> dict[str, Any]:
+def code_answer(context: Context, scene: Scene, text: str, limit: int) -> dict[str, Any]:
     """Entities a code of any scheme stands for; those that have ended are told as such."""
-    rows = find_rows(release.index, text)
-    items = [scored(context, release.index.record(row), 1.0, ["its code"]) for row in rows[:limit]]
+    rows = find_rows(scene.index, text)
+    items = [scored(context, scene.index.record(row), 1.0, ["its code"], scene.query) for row in rows[:limit]]
     if items:
         return counted(items, len(rows) > limit)
-    known = context.registered.find(text, release.id, release.record.get("project", {}))
-    gone = [one.geid for one in known if release.index.find(one.geid) is None]
-    told = [{"geid": name, "successors": list(context.timeline.successors(name))} for name in gone[:limit]]
+    return nothing_but(context, scene.ended(text)[:limit])
+
+
+def nothing_but(context: Context, ended: Sequence[str]) -> dict[str, Any]:
+    """The answer where nothing stands; with what is known of entities that are gone."""
+    told = [{"geid": name, "successors": list(context.timeline.successors(name))} for name in ended]
     return {**counted([], False), **({"retired": told} if told else {})}
 
 
-def address_answer(context: Context, release: OpenRelease, text: str, limit: int) -> dict[str, Any]:
+def address_answer(context: Context, scene: Scene, text: str, limit: int) -> dict[str, Any]:
     """Candidates for an address, with score and reasons."""
-    found = release.index.by_address(text, limit + 1)
-    items = [scored(context, release.index.record(one.row), one.score, one.why) for one in found[:limit]]
+    found = scene.index.by_address(text, limit + 1)
+    items = [scored(context, scene.index.record(one.row), one.score, one.why, scene.query) for one in found[:limit]]
     return counted(items, len(found) > limit)

@@ -1,8 +1,12 @@
-"""Places and codes at a pair of times: what stood there, or was meant by it, is read from the history."""
+"""Questions about a pair of times: what stood there, or was meant by a code or an address, is read from the history.
+
+Many of them, and those that look through all texts, are put to a snapshot of the whole district; one place or one
+identifier is read from the database as it is, without waiting for the rest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +14,25 @@ import pyarrow as pa
 import shapely
 
 from server.context import Context
-from server.entity_past import Times, named, require_history
+from server.entity_past import LONGEST_GEID, Times, named, require_history
 from server.entity_subject import recorded
+from server.past_index import PastIndexes
 from server.problem import ProblemError
 from server.releases import OpenRelease
-from server.resolving import MOST_ITEMS, Question, Record, counted, reaches, scored, told_of_place, working_xy
+from server.resolving import (
+    MOST_ITEMS,
+    Question,
+    Record,
+    Scene,
+    answers,
+    counted,
+    nothing_but,
+    reaches,
+    scored,
+    told_of_place,
+    working_xy,
+)
+from twin.entity import geid
 from twin.registry.versions import Window
 
 _DEGREES_A_METRE = 1 / 110_000.0  # of latitude; at most so many
@@ -22,21 +40,41 @@ _LEAST_M = 1.0  # of the window in degrees, whose corners are rounded
 _HIGHEST_LATITUDE = 89.9
 
 
-def answer_then(
-    context: Context, release: OpenRelease, asked: Question, crs: str | None, times: Times
-) -> dict[str, Any]:
-    """The answer to a question about a place or a code at a pair of times.
+def past_scene(context: Context, release: OpenRelease, past: PastIndexes, times: Times) -> Scene:
+    """The entities of a pair of times. What a text meant is what it meant then, as it was known then.
 
     Raises:
-        ProblemError: 404 where no history is kept, 400 for an address, and as `working_xy`.
+        ProblemError: 404 where no history is kept.
+    """
+    require_history(context)
+
+    def ended(text: str) -> Sequence[str]:
+        try:
+            names = named(context, release, text)
+        except ProblemError:  # 404: nothing is known of it, and a question about a code may have no answer
+            return []
+        found = [context.timeline.entity(name, times.valid, times.as_of) for name in names[: MOST_ITEMS * 5]]
+        return [str(one["geid"][0].as_py()) for one in found if len(one) and not one["present"][0].as_py()]
+
+    return Scene(release, past.at(times), ended, times.query)
+
+
+def answer_then(
+    context: Context, release: OpenRelease, past: PastIndexes, asked: Question, crs: str | None, times: Times
+) -> dict[str, Any]:
+    """The answer to one question about a pair of times.
+
+    Raises:
+        ProblemError: 404 where no history is kept, and as `working_xy`.
     """
     require_history(context)
     if asked.kind == "lon":
         return _place(context, release, asked, crs, times)
-    if asked.kind == "code":
-        return _code(context, release, asked, times)
-    told = "Addresses are looked up in the present; give a place or a code with datetime and as-of."
-    raise ProblemError(400, "invalid_parameter", told)
+    if asked.kind == "code" and len(asked.text) <= LONGEST_GEID and geid.check(asked.text):
+        return _identifier(context, geid.normalise(asked.text), times)
+    (told,) = answers(context, past_scene(context, release, past, times), [asked], crs)
+    told.pop("id")
+    return told
 
 
 def _place(context: Context, release: OpenRelease, asked: Question, crs: str | None, times: Times) -> dict[str, Any]:
@@ -46,8 +84,8 @@ def _place(context: Context, release: OpenRelease, asked: Question, crs: str | N
         window = Window(times.valid, times.as_of, _around(release, xy, asked.tolerance))
         found = list(_standing(context.timeline.around(window), xy[0], asked))
 
-    def find(geid: str) -> Record | None:
-        table = context.timeline.entity(geid, times.valid, times.as_of)
+    def find(name: str) -> Record | None:
+        table = context.timeline.entity(name, times.valid, times.as_of)
         there = len(table) and table["present"][0].as_py()
         return recorded(table).record if there else None
 
@@ -74,18 +112,11 @@ def _standing(versions: pa.Table, xy: np.ndarray, asked: Question) -> Iterator[t
             yield record, float(away[row])
 
 
-def _code(context: Context, release: OpenRelease, asked: Question, times: Times) -> dict[str, Any]:
-    """Entities a code stood for then; those that had ended by then are told as such."""
-    try:
-        names = named(context, release, asked.text)
-    except ProblemError:  # 404: nothing is known of it, and a question about a code may have no answer
-        names = []
-    found = [context.timeline.entity(name, times.valid, times.as_of) for name in names[: MOST_ITEMS * 5]]
-    versions = [table for table in found if len(table)]
-    there = [recorded(table) for table in versions if table["present"][0].as_py()]
-    if there:
-        items = [scored(context, one.record, 1.0, ["its code"], times.query) for one in there[: asked.limit]]
-        return counted(items, len(there) > asked.limit)
-    gone = [str(table["geid"][0].as_py()) for table in versions][: asked.limit]
-    told = [{"geid": name, "successors": list(context.timeline.successors(name))} for name in gone]
-    return {**counted([], False), **({"retired": told} if told else {})}
+def _identifier(context: Context, name: str, times: Times) -> dict[str, Any]:
+    """An entity as it stood then; one that had ended by then is told as such."""
+    table = context.timeline.entity(name, times.valid, times.as_of)
+    if not len(table):
+        return counted([], False)
+    if not table["present"][0].as_py():
+        return nothing_but(context, [name])
+    return counted([scored(context, recorded(table).record, 1.0, ["its code"], times.query)], False)

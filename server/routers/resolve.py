@@ -10,13 +10,15 @@ from typing import Annotated, Any
 import numpy as np
 import orjson
 from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 
 from server.context import Context, json_answer
-from server.entity_past import LIMIT, LONGEST, AsOf, Times, ValidTime
+from server.entity_past import LIMIT, LONGEST, AsOf, Times, ValidTime, require_history
+from server.past_index import PastIndexes
 from server.problem import ProblemError
-from server.resolving import Question, answers, question, working_xy
-from server.resolving_past import answer_then
+from server.resolving import Question, answers, present_scene, question, working_xy
+from server.resolving_past import answer_then, past_scene
 from server.routers.entities import Limit
 
 NDJSON = "application/x-ndjson"
@@ -45,6 +47,7 @@ Text = Annotated[str | None, Query(min_length=1, max_length=LONGEST)]
 def router(context: Context) -> APIRouter:
     """The endpoint `/resolve`."""
     routes = APIRouter(tags=["entities"])
+    past = PastIndexes(context.timeline)
 
     @routes.get("/resolve", summary="What stands here, or is meant by a code or an address")
     def resolve(
@@ -61,24 +64,24 @@ def router(context: Context) -> APIRouter:
         as_of: AsOf = None,
     ) -> Response:
         """Entities at a place (footprint, courtyards left out, and height range), of a code in any scheme, or like an
-        address, best first with score and why; for a place also the chain from the storey to the widest area. Places
-        and codes also at a pair of times."""
+        address, best first with score and why; for a place also the chain from the storey to the widest area. Also at
+        a pair of times."""
         one = _single(lon, lat, h, min(tolerance, _HIGHEST_M), code, address, min(limit, LIMIT), crs)
         times = Times.of(valid, as_of)
         with context.releases.reading() as release:
             if times.given:
-                return json_answer(request, answer_then(context, release, one, crs, times))
-            (told,) = answers(context, release, [one], crs)
+                return json_answer(request, answer_then(context, release, past, one, crs, times))
+            (told,) = answers(context, present_scene(context, release), [one], crs)
             told.pop("id")
             return json_answer(request, {**told, "release": release.id})
 
     @routes.post("/resolve", summary="Up to 10,000 questions at once", responses={200: {"content": {NDJSON: {}}}})
-    async def batch(request: Request, crs: Crs = None) -> Response:
-        """Rows as a JSON array or as NDJSON, kinds mixed; answers as NDJSON, one line a row in the order asked."""
-        questions = read_rows(await _body(request))
-        with context.releases.reading() as release:  # before the first byte leaves: afterwards no status can be told
-            working_xy(release, np.zeros((0, 2)), crs)
-        stream = _lines(context, questions, crs)
+    async def batch(request: Request, crs: Crs = None, valid: ValidTime = None, as_of: AsOf = None) -> Response:
+        """Rows as a JSON array or as NDJSON, kinds mixed; answers as NDJSON, one line a row in the order asked. The
+        pair of times holds for all of them."""
+        questions, times = read_rows(await _body(request)), Times.of(valid, as_of)
+        await run_in_threadpool(_refuse, context, crs, times)
+        stream = _lines(context, past, questions, crs, times)
         return StreamingResponse(stream, headers={"Cache-Control": "no-store"}, media_type=NDJSON)
 
     return routes
@@ -146,9 +149,24 @@ def _filled(body: bytes) -> Iterator[bytes]:
     return (line for line in body.split(b"\n") if line.strip())
 
 
-def _lines(context: Context, questions: Sequence[Question], crs: str | None) -> Iterator[bytes]:
+def _refuse(context: Context, crs: str | None, times: Times) -> None:
+    """Refuses before the first byte leaves: afterwards no status can be told.
+
+    Raises:
+        ProblemError: 400, 404, 501.
+    """
+    with context.releases.reading() as release:
+        working_xy(release, np.zeros((0, 2)), crs)
+    if times.given:
+        require_history(context)
+
+
+def _lines(
+    context: Context, past: PastIndexes, questions: Sequence[Question], crs: str | None, times: Times
+) -> Iterator[bytes]:
     """Answers as lines, in blocks; the release stays open until the last one."""
     with context.releases.reading() as release:
-        stream = answers(context, release, questions, crs)
+        scene = past_scene(context, release, past, times) if times.given else present_scene(context, release)
+        stream = answers(context, scene, questions, crs)
         while block := list(islice(stream, _AT_ONCE)):
             yield b"".join(orjson.dumps(one, option=orjson.OPT_NON_STR_KEYS) + b"\n" for one in block)
