@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from server.entity_document import item
 from server.entity_drawing import Block, draw
 from server.entity_page import page
 from server.entity_past import LIMIT, LONGEST, AsOf, Times, ValidTime, find_or_refuse, past
-from server.entity_subject import Subject, present
+from server.entity_subject import Subject, present, recorded
 from server.problem import MEDIA_TYPE as PROBLEM
 from server.problem import ProblemError
 from server.releases import OpenRelease, Projection
@@ -27,6 +28,7 @@ _GEOJSON = "application/geo+json"
 _NEAR_M = 70.0
 _MOST_NEIGHBOURS = 80
 _HIGHEST_CHAIN = 8
+_NOW = Times.of(None, None)
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/json": {}, _GEOJSON: {}, CITYJSON: {}, "text/html": {}}},
     300: {"description": "Several entities share the alias", "content": {"application/json": {}}},
@@ -99,7 +101,7 @@ def router(context: Context) -> APIRouter:
                 if len(subjects) > 1:
                     records = [subject.record for subject in subjects[:LIMIT]]
                     return choices(_items(context, release, records, len(subjects) > LIMIT))
-                return answer(request, context, release, subjects[0], form)
+                return answer(request, context, release, subjects[0], form, times)
             rows = find_or_refuse(context, release, id)
             if len(rows) > 1:
                 return choices(listed(context, release, rows, LIMIT))
@@ -111,8 +113,10 @@ def router(context: Context) -> APIRouter:
     return routes
 
 
-def answer(request: Request, context: Context, release: OpenRelease, subject: Subject, form: str) -> Response:
-    """One entity in one form."""
+def answer(
+    request: Request, context: Context, release: OpenRelease, subject: Subject, form: str, times: Times = _NOW
+) -> Response:
+    """One entity in one form, as it is or as it was at a pair of times."""
     full = entity_document(context, release, subject)
     headers = {"Link": link_header(context, full), "Vary": "Accept"}
     if form == "json":
@@ -126,20 +130,29 @@ def answer(request: Request, context: Context, release: OpenRelease, subject: Su
         document = cityjson_document(subject, release.record.get("working_crs"), attributes)
         return json_answer(request, document, CITYJSON, headers)
     drawn = draw(_blocks(context, release, subject), str(full["name"] or full["geid"]))
-    body = page(full, drawn, _links(context, subject), _parents(context, release, subject))
+    body = page(full, drawn, _links(context, subject), _parents(context, release, subject, times))
     return tagged(request, body, "text/html; charset=utf-8", {**headers, **PAGE_HEADERS})
 
 
-def _parents(context: Context, release: OpenRelease, subject: Subject) -> list[dict[str, Any]]:
+def _parents(context: Context, release: OpenRelease, subject: Subject, times: Times) -> list[dict[str, Any]]:
     """What the entity is part of, the widest first."""
     chain: list[dict[str, Any]] = []
+    query = f"{times.query}&f=html" if times.given else "?f=html"
     above = subject.record.get("parent")
-    while above and len(chain) < _HIGHEST_CHAIN and (row := release.index.find(str(above))) is not None:
-        record = release.index.record(row)
-        href = f"{context.url('entities', record['geid'])}?f=html"
+    while above and len(chain) < _HIGHEST_CHAIN and (record := _found(context, release, str(above), times)) is not None:
+        href = context.url("entities", record["geid"]) + query
         chain.insert(0, {"name": record["name"], "geid": record["geid"], "href": href})
         above = record["parent"]
     return chain
+
+
+def _found(context: Context, release: OpenRelease, geid: str, times: Times) -> Mapping[str, Any] | None:
+    """The record of an entity at a pair of times; None where it is not there."""
+    if times.given:
+        table = context.timeline.entity(geid, times.valid, times.as_of)
+        return recorded(table).record if len(table) and table["present"][0].as_py() else None
+    row = release.index.find(geid)
+    return None if row is None else release.index.record(row)
 
 
 def _links(context: Context, subject: Subject) -> list[tuple[str, str]]:
