@@ -293,6 +293,7 @@ class District:
         as_of: Moment | None = None,
         crs: str = "",
         force: bool = False,
+        where: str = "",
     ) -> ExportResult:
         """Writes entities to a file, like `twin export`; its ending tells the format.
 
@@ -304,12 +305,13 @@ class District:
             as_of: As it was known then (history).
             crs: CRS to write; "" takes the working CRS, or degrees where that is private.
             force: Replace the file.
+            where: A filter in CQL2, for example `"height_m > 30"`.
 
         Raises:
             TwinError: See `pipelines.export.export`.
         """
         chosen = Selection(bbox, None if classes is None else tuple(classes))
-        options = ExportOptions(None, chosen, _time(datetime), _time(as_of), crs, force)
+        options = ExportOptions(None, chosen, _time(datetime), _time(as_of), crs, force, where)
         return export(self.project, Path(path), options)
 
     def serve(self, *options: str) -> None:

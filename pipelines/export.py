@@ -10,7 +10,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from pipelines.export_history import Moment, pin, snapshot_table
+from pipelines.export_where import filtered, read_filter
 from pipelines.project import FILE_NAME, Project, output_path
 from twin import __version__
 from twin.crs.reference import Crs, base_geographic, parse_crs
@@ -52,6 +55,7 @@ class ExportOptions:
     Attributes:
         form: Format; None takes it from the ending of the file.
         selection: Which entities.
+        where: A filter in CQL2, text or JSON, that they must meet as well; coordinates in degrees. "" is none.
         datetime: Moment in the world; with it or `as_of` the history is asked, else the served release.
         as_of: What was known then.
         crs: CRS to write; "" takes the working CRS, or degrees where that is private.
@@ -64,6 +68,7 @@ class ExportOptions:
     as_of: Time | None = None
     crs: str = ""
     force: bool = False
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,8 @@ def export(project: Project, path: Path, options: ExportOptions | None = None) -
     """Writes entities to a file; the same selection gives the same bytes.
 
     Raises:
-        MisuseError: The format is not known, the file exists, the CRS may not be written, or the history is empty.
+        MisuseError: The format is not known, the file exists, the CRS may not be written, the history is empty, or the
+            filter cannot be answered.
         StoreError: Nothing has been built yet, or the disk refuses.
         CrsError: The CRS is unknown, or its datum has no good link to that of the project.
     """
@@ -184,19 +190,25 @@ def open_entities(project: Project, options: ExportOptions) -> Iterator[tuple[En
 
     Raises:
         StoreError: Nothing has been built, or it is damaged.
-        MisuseError: A time is given and the history is empty.
+        MisuseError: A time is given and the history is empty, or the filter cannot be answered.
     """
     working = parse_crs(project.project.working_crs)
+    node = read_filter(options.where) if options.where.strip() else None
+
+    def chosen(table: pa.Table) -> Entities:
+        rows = select(table, options.selection)
+        return Entities(table, rows if node is None else filtered(table, rows, working, node), working)
+
     if options.datetime is None and options.as_of is None:
         release = open_current(output_path(project))
         table = EntityIndex.open(release.index).table
         about = replace(_about(project), release=release.id)
-        yield Entities(table, select(table, options.selection), working), about
+        yield chosen(table), about
         return
     with tempfile.TemporaryDirectory(prefix="twin-export-", ignore_cleanup_errors=True) as folder:
         table, moment = _snapshot(project, options, Path(folder))
         about = replace(_about(project), datetime=moment.valid.isoformat(), as_of=moment.as_of.isoformat())
-        yield Entities(table, select(table, options.selection), working), about
+        yield chosen(table), about
 
 
 def _snapshot(project: Project, options: ExportOptions, folder: Path) -> tuple[Any, Moment]:

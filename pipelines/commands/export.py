@@ -30,6 +30,9 @@ def export(
         str | None, typer.Option("--class", metavar="CLASS,...", help="Only these classes, e.g. Building.")
     ] = None,
     layer: Annotated[str | None, typer.Option(metavar="LAYER,...", help="Only these layers.")] = None,
+    where: Annotated[
+        str, typer.Option(metavar="CQL2", help='Only what this filter holds for, e.g. "height_m > 30".')
+    ] = "",
     datetime: Annotated[
         str | None, typer.Option(metavar="T", help="As it was at this time (history), e.g. 2026-05-01.")
     ] = None,
@@ -58,6 +61,7 @@ def export(
         as_of=None if as_of is None else parse_moment(as_of),
         crs=crs,
         force=force,
+        where=where,
     )
     result = run_export(load_project(directory), output, wanted)
     if as_json:
