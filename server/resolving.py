@@ -7,9 +7,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from server.context import Context
 from server.entity_document import item
@@ -23,6 +27,7 @@ from twin.errors import TwinError
 
 HIGHEST_TOLERANCE_M = 100.0
 MOST_ITEMS = 20
+_MOST_STANDING = 4 * MOST_ITEMS
 AREAS = frozenset(
     {"AdministrativeArea", "Province", "City", "District", "Subdistrict", "Community", "CommunityGrid", "Grid", "Block"}
 )
@@ -138,6 +143,8 @@ def answers(context: Context, scene: Scene, questions: Sequence[Question], crs: 
             yield {"id": one.id, **address_answer(context, scene, one.text, one.limit)}
 
 
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Record = Mapping[str, Any]
 Find = Callable[[str], Record | None]
 Standing = list[tuple[int, float]]
@@ -150,18 +157,21 @@ def _places(scene: Scene, questions: Sequence[Question], crs: str | None) -> lis
     tolerance = np.array([one.tolerance for one in questions])
     # Found with the widest tolerance, then each by its own: as many passes as there are tolerances would invite abuse.
     hits = scene.index.at_many_xy(xy, h, float(tolerance.max()))
-    standing: list[Standing] = []
-    for at in range(len(questions)):
-        span = slice(int(hits.offset[at]), int(hits.offset[at + 1]))
-        pairs = zip(hits.row[span].tolist(), hits.distance[span].tolist(), strict=True)
-        near = [(row, away) for row, away in pairs if away <= tolerance[at]]
-        standing.append([pair for pair in near if reaches(*_vertical(scene.index, pair[0]), h[at], tolerance[at])])
-    return standing
+    asker = np.repeat(np.arange(len(questions)), np.diff(hits.offset))
+    kept = np.flatnonzero(hits.distance <= tolerance[asker])
+    kept = kept[_reached(scene.index, hits.row[kept], h[asker[kept]], tolerance[asker[kept]])]
+    begin = np.searchsorted(asker[kept], np.arange(len(questions) + 1))
+    spans = [kept[start : min(start + _MOST_STANDING, end)] for start, end in pairwise(begin.tolist())]
+    return [list(zip(hits.row[span].tolist(), hits.distance[span].tolist(), strict=True)) for span in spans]
 
 
-def _vertical(index: EntityIndex, row: int) -> tuple[float | None, float | None]:
-    base, height = (index.table[name][row].as_py() for name in ("height", "height_m"))
-    return base, height
+def _reached(index: EntityIndex, rows: Ints, h: Floats, tolerance: Floats) -> NDArray[np.bool_]:
+    """(n,) `reaches` for many."""
+    taken = index.table.select(["height", "height_m"]).take(pa.array(rows))
+    base, height = (pc.fill_null(column, math.nan).to_numpy() for column in taken.columns)
+    slack = tolerance + VERTICAL_SLACK_M
+    outside: NDArray[np.bool_] = (h < base - slack) | (h > base + np.nan_to_num(height) + slack)
+    return ~outside  # what is unknown rules nothing out
 
 
 def reaches(base: float | None, height: float | None, h: float, tolerance: float) -> bool:
@@ -217,13 +227,22 @@ def to_degrees(crs: str) -> Transform:
 
 def place_answer(context: Context, scene: Scene, asked: Question, standing: Standing) -> dict[str, Any]:
     """What stands at a place, and the chain from the storey to the widest area."""
-    records = [(scene.index.record(row), away) for row, away in standing[: 4 * MOST_ITEMS]]
+    worth = _worth_telling(scene.index, standing, asked.limit)
+    records = [(scene.index.record(row), away) for row, away in worth]
 
     def find(geid: str) -> Record | None:
         row = scene.index.find(geid)
         return None if row is None else scene.index.record(row)
 
     return told_of_place(context, asked, records, find, scene.query)
+
+
+def _worth_telling(index: EntityIndex, standing: Standing, limit: int) -> Standing:
+    """As many things as are asked for, one more to know that there are more, and every area."""
+    classes = index.table["entity_class"]
+    area = [classes[row].as_py() in AREAS for row, _ in standing]
+    last = list(accumulate(not one for one in area))
+    return [one for one, is_area, count in zip(standing, area, last, strict=True) if is_area or count <= limit + 1]
 
 
 def told_of_place(
