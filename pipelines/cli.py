@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -35,6 +36,8 @@ GROUP = "twin.commands"
 
 _INTERRUPTED = 130
 _DEBUG = "--debug"
+_SELDOM = 200_000
+"""Objects between two looks for rings of garbage: tables of 100,000 rows make many objects and no rings."""
 
 
 def make_app(wanted: str | None = None) -> typer.Typer:
@@ -85,6 +88,7 @@ def main() -> None:
     debug = len(arguments) < len(sys.argv) - 1
     if arguments[:1] in (["build"], ["update"]):
         without_pandas()
+        gc.set_threshold(_SELDOM)
     code = run(arguments, debug)
     sys.stdout.flush()
     sys.stderr.flush()
