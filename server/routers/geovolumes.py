@@ -1,7 +1,8 @@
 """OGC API - 3D GeoVolumes, draft 22-029: the layers as containers with a 3D extent and links to their tilesets.
 
-What its requirements ask of a container is met; its conformance classes are not declared, for they ask that containers
-are collections below `/collections`, where the classes of entities are, and for a media type the draft contradicts.
+What its requirements ask of a container is met; its conformance classes are not declared. /req/core and the abstract
+tests want containers as collections below `/collections`, where the classes of entities are, and a `bbox` there;
+/req/core/collections wants `application/json+3dtiles`, /req/3dtiles/tileset `application/3dtiles+json` for one tileset.
 """
 
 from __future__ import annotations

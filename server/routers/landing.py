@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from server.context import Context, json_answer, tagged
 from server.features.conformance import FEATURES
 from server.html_page import page
+from server.routers.geovolumes import RELATION
 from server.viewer_files import STATIC_POLICY
 
 #: Only what `tests/server/test_conformance.py` and `tests/server/test_features_conformance.py` prove.
@@ -21,8 +22,6 @@ CONFORMANCE = (
     "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/json",
     *FEATURES,
 )
-#: Relation to the containers of 3D GeoVolumes; draft 22-029 gives this one to a tileset as well.
-GEOVOLUMES = "http://www.opengis.net/def/rel/ogc/1.0/3d-geovolumes"
 OPENAPI_TYPE = "application/vnd.oai.openapi+json;version=3.1"
 PAGE_HEADERS = {"Content-Security-Policy": STATIC_POLICY, "Referrer-Policy": "no-referrer"}
 
@@ -47,7 +46,7 @@ def _links(context: Context) -> list[dict[str, str]]:
         context.link("http://www.opengis.net/def/rel/ogc/1.0/conformance", "conformance"),
         context.link("data", "collections", title="Collections of features"),
         context.link("http://www.opengis.net/def/rel/ogc/1.0/data", "collections"),
-        context.link(GEOVOLUMES, "geovolumes", title="3D containers: OGC API - 3D GeoVolumes, draft 22-029"),
+        context.link(RELATION, "geovolumes", title="3D containers: OGC API - 3D GeoVolumes, draft 22-029"),
         context.link("describedby", "release", title="The release: layers, tilesets and their properties"),
         context.link("search", "entities", title="Entities by name, address or identifier"),
     ]

@@ -83,3 +83,13 @@ def test_every_container_and_the_list_lead_to_each_other(get: Any) -> None:
 
 def test_classes_of_a_draft_that_is_met_only_in_part_are_not_declared(get: Any) -> None:
     assert not [one for one in get("/conformance").json()["conformsTo"] if "geovolumes" in one]
+
+
+def test_the_landing_page_and_its_page_for_people_lead_to_the_containers_and_say_that_it_is_a_draft(get: Any) -> None:
+    (link,) = [one for one in get("/").json()["links"] if one["rel"] == RELATION]
+    assert get(link["href"]).json()["collections"]
+    assert "draft 22-029" in link["title"]
+    page = get("/?f=html").body.decode()
+    assert f'href="{link["href"]}"' in page and "draft 22-029" in page
+    described = get("/api").json()["paths"]["/geovolumes"]["get"]
+    assert "draft" in described["summary"] and "22-029" in described["summary"]
