@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.district import District as DistrictApi
 from pipelines.project import load_project
 from pipelines.project_registry import open_project_history
 from pipelines.snapshot_build import SnapshotOptions, build_snapshot
@@ -292,6 +294,25 @@ def test_a_snapshot_of_the_past_has_the_areas_and_the_parents_of_then(layered: D
         for name in ("layer", "entity_class", "source", "source_key", "name", "parent", "row", "lon", "lat", "west",
                      "north", "geometry", "attr.level"):  # fmt: skip
             assert found[name].to_pylist() == expected[name].to_pylist(), (when, name)
+
+
+def test_an_export_and_the_python_api_of_a_past_moment_name_the_areas_of_then(
+    layered: District, tmp_path: Path
+) -> None:
+    write_streets(layered.root, s1=(box(0, 0, 720, 500), "Xinhua"), s2=(box(720, 0, 1000, 500), None))
+    update(layered, 2030)
+    for when, expected in ((2029, "s2"), (2031, "s1")):
+        opened = DistrictApi.open(layered.root)
+        table = opened.snapshot(datetime=year(when)).to_pylist()
+        (house,) = [row for row in table if row["source_key"] == "h2"]
+        bbox = (house["west"], house["south"], house["east"], house["north"])
+        small = opened.snapshot(datetime=year(when), bbox=bbox).to_pylist()
+        path = tmp_path / f"{when}.parquet"
+        opened.export(path, classes=["Building"], datetime=year(when))
+        key = {row["geid"]: row["source_key"] for row in table}
+        for rows in (table, small, pyarrow.parquet.read_table(path).to_pylist()):
+            (parent,) = [row["parent"] for row in rows if row["source_key"] == "h2"]
+            assert key[parent] == expected
 
 
 def test_the_plan_page_draws_areas_as_lines_and_says_what_is_one(layered: District) -> None:

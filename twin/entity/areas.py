@@ -31,7 +31,8 @@ def smallest_around(shapes: Shapes, level: I64, points: Shapes, below: I64 | Non
     Returns:
         Rows of `shapes`; -1 where no area is around a point.
     """
-    point, area = shapely.STRtree(shapes).query(points, predicate="intersects")
+    # a tree of the points: what is put to it is prepared, and the borders are what has many corners
+    area, point = shapely.STRtree(points).query(shapes, predicate="intersects")
     if below is not None:
         coarser = level[area] < below[point]
         point, area = point[coarser], area[coarser]
