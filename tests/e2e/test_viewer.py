@@ -44,6 +44,22 @@ def test_a_click_on_a_building_shows_the_identifier_the_server_knows(
     page.screenshot(f"picked-{where}")
 
 
+def test_the_panel_names_the_areas_a_building_lies_in_and_leads_there(visit: Open, plain: Served) -> None:
+    page = visit(plain).go("?lang=en")
+    entity, point = in_sight(page)
+    street = plain.entity(entity["parent"])
+    district = plain.entity(street["parent"])
+    page.page.mouse.click(*point)
+    page.page.wait_for_selector(".panel nav.above button")
+    assert page.page.locator(".panel nav.above button").all_inner_texts() == [district["name"], street["name"]]
+    page.screenshot("areas")
+    page.page.click(f".panel nav.above button:has-text('{street['name']}')")
+    page.wait_for_state(f"s.selected === '{street['geid']}'")
+    page.page.wait_for_selector(f".panel h2:has-text('{street['name']}')")
+    assert page.page.locator(".panel nav.above button").all_inner_texts() == [district["name"]]
+    assert page.page.locator(".panel .notice").count() == 0, "an area is not drawn, and nothing is wrong with that"
+
+
 def far_away(page: Visit, column: str) -> Any:
     """An entity with a name or address of its own whose tile has not been asked for."""
     loaded = page.tiles()

@@ -174,7 +174,7 @@ const zh: Record<Key, string> = {
   source_key: "来源编号",
   lod: "细节层次",
   outcome: "处理结果",
-  parent: "所属建筑",
+  parent: "所属",
   min_height_m: "底面高度",
   area_m2: "占地面积",
   first_seen: "首次出现",

@@ -25,6 +25,8 @@ export interface SelectionParts {
   announce: (text: string) => void;
 }
 
+const MOST_ABOVE = 8;
+
 /** The properties a tile holds of a feature, as plain values. */
 export function propertiesOf(feature: Cesium3DTileFeature): Record<string, unknown> {
   const found: Record<string, unknown> = {};
@@ -155,10 +157,30 @@ export class Selection {
       this.aim(entity);
       if (renamed) this.parts.changed();
       if (fly) this.parts.flight.entity(entity);
+      await this.climb(entity, request.signal);
     } catch (error) {
       if (isAbort(error) || request.signal.aborted) return;
       this.update({ problem: this.explain(error) });
     }
+  }
+
+  /** Asks for what the entity is part of, step by step; what cannot be had is left out. */
+  private async climb(entity: Entity, signal: AbortSignal): Promise<void> {
+    const above: Entity[] = [];
+    let parent = text(entity.record["parent"]);
+    while (parent !== undefined && above.length < MOST_ABOVE) {
+      let next: Entity;
+      try {
+        next = await this.parts.api.entity(parent, signal);
+      } catch (error) {
+        if (isAbort(error)) throw error;
+        break;
+      }
+      if (signal.aborted) return;
+      above.push(next);
+      parent = text(next.record["parent"]);
+    }
+    if (above.length > 0) this.update({ above });
   }
 
   private explain(error: unknown): string {

@@ -12,6 +12,7 @@ export const VALUES: Readonly<Record<string, Readonly<Record<string, Meaning>>>>
   entity_class: {
     Building: { en: "Building", zh: "建筑" },
     BuildingPart: { en: "Building part", zh: "建筑部分" },
+    AdministrativeArea: { en: "Administrative area", zh: "行政区域" },
   },
   outcome: {
     built: { en: "built", zh: "已建模" },

@@ -11,6 +11,8 @@ export interface PanelState {
   /** Properties of the clicked feature, if one was clicked or its tile is loaded. */
   tile?: Record<string, unknown>;
   entity?: Entity;
+  /** What it is part of or lies in, the nearest first: building, community grid, subdistrict, district. */
+  above?: readonly Entity[];
   problem?: string;
   /** False while its tile is not drawn. */
   drawn: boolean;
@@ -86,9 +88,18 @@ export class Panel {
     return h(
       "header",
       {},
-      h("div", {}, h("h2", {}, name), h("p", {}, line.filter(Boolean).join(" · "))),
+      h("div", {}, h("h2", {}, name), h("p", {}, line.filter(Boolean).join(" · ")), this.above(state.above ?? [])),
       h("button", { class: "icon", type: "button", "aria-label": words.say("close"), click: this.options.close }, icon(ICONS.close)),
     );
+  }
+
+  /** Where it belongs, the widest first; each step leads there. */
+  private above(above: readonly Entity[]): HTMLElement | string {
+    if (above.length === 0) return "";
+    const steps = [...above].reverse().map(({ geid, name }) =>
+      h("button", { class: "link", type: "button", click: () => this.options.follow(geid) }, name ?? groupGeid(geid)),
+    );
+    return h("nav", { class: "above", "aria-label": this.options.words.say("parent") }, ...steps);
   }
 
   private identifier(state: PanelState): HTMLElement {
@@ -133,7 +144,7 @@ export class Panel {
     }
     if (state.problem !== undefined) notices.push(h("p", { class: "notice warning", role: "alert" }, state.problem));
     else if (!state.entity) notices.push(h("p", { class: "notice" }, words.say("loadingRecord")));
-    if (!state.drawn) notices.push(h("p", { class: "notice" }, words.say("notLoaded")));
+    if (!state.drawn && !isNeverDrawn(state.entity)) notices.push(h("p", { class: "notice" }, words.say("notLoaded")));
     return notices;
   }
 
@@ -171,6 +182,9 @@ export class Panel {
     return h("section", {}, h("h3", {}, this.options.words.say("position")), h("p", { class: "position" }, text));
   }
 }
+
+/** What has a record but no tile, such as an area. */
+const isNeverDrawn = (entity: Entity | undefined): boolean => entity?.record["tile"] === null;
 
 /** A small bar, for one glance, with the number beside it, for certainty. */
 function confidence(value: number): HTMLElement {
