@@ -11,7 +11,11 @@ from pathlib import Path
 
 TARGET = Path(__file__).resolve().parent.parent / "constraints.txt"
 #: The project itself, and what `venv` brings.
-_LEFT_OUT = frozenset({"district-twin", "pip"})
+_PROJECT = "district-twin"
+_LEFT_OUT = frozenset({_PROJECT, "pip"})
+#: What builds and installs it.
+_TOOLS = ("setuptools", "wheel")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _HEAD = """\
 # Exact versions the tests have passed with; `make` installs these. Written by `make constraints`, never by hand.
 # pyproject.toml states the ranges a user may install.
@@ -24,9 +28,19 @@ def normalise(name: str) -> str:
 
 
 def installed() -> dict[str, str]:
-    """Version of every distribution in this environment, by normalised name."""
-    found = {normalise(one.metadata["Name"]): one.version for one in distributions()}
-    return {name: version for name, version in sorted(found.items()) if name not in _LEFT_OUT}
+    """Version of every distribution the project needs in this environment, extras included, by normalised name.
+
+    What somebody has installed beside it for himself is left out.
+    """
+    there = {normalise(one.metadata["Name"]): one for one in distributions()}
+    waiting, needed = [_PROJECT, *_TOOLS], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in needed and name in there:
+            needed.add(name)
+            # Extras of all: a version too many does no harm, one too few makes set-ups differ.
+            waiting += [normalise(_NAME.match(line)[0]) for line in there[name].requires or ()]  # type: ignore[index]
+    return {name: there[name].version for name in sorted(needed - _LEFT_OUT)}
 
 
 def main() -> None:
