@@ -115,19 +115,20 @@ def bind_identities(plan: UpdatePlan, registry: IdentityRegistry) -> None:
     other = np.array(new.column("geid").to_numpy() != plan.geids, dtype=np.bool_) | ~plan.comparison.after.kept
     keyed = np.flatnonzero(other & ~plan.edition.by_geometry)
     bind_rows(registry, new.take(pa.array(keyed)), plan.geids[keyed])
-    placed = np.flatnonzero(plan.edition.by_geometry & (other | _moved(plan)))
+    blank = np.flatnonzero(plan.edition.by_geometry)
+    placed = blank[other[blank] | _moved(plan, blank)]
     move_rows(registry, new.take(pa.array(placed)), plan.geids[placed])
     ended = plan.before.take(pa.array(plan.ended))
     forget_rows(registry, ended.filter(pc.is_null(ended.column("source_key"))))
 
 
-def _moved(plan: UpdatePlan) -> NDArray[np.bool_]:
-    """(n,) True where the footprint is not the very same as before."""
+def _moved(plan: UpdatePlan, rows: Ints) -> NDArray[np.bool_]:
+    """(k,) True where the footprint of a row of the new edition is not the very same as before."""
     side = plan.comparison.after
-    moved = np.ones(len(side.change), dtype=np.bool_)
-    kept = np.flatnonzero(side.kept)
-    now = plan.edition.versions.column("geometry").to_numpy()[kept]
-    was = plan.before.column("geometry").to_numpy()[side.partner[kept]]
+    moved = np.ones(len(rows), dtype=np.bool_)
+    kept = np.flatnonzero(side.kept[rows])
+    now = plan.edition.versions.column("geometry").take(pa.array(rows[kept])).to_numpy()
+    was = plan.before.column("geometry").take(pa.array(side.partner[rows[kept]])).to_numpy()
     moved[kept] = np.array(now != was, dtype=np.bool_)
     return moved
 

@@ -122,8 +122,11 @@ class UpdatePlan:
     @cached_property
     def parents(self) -> NDArray[np.object_]:
         """(n,) identifier of what each entity of the new edition is a part of, or None."""
+        column = self.edition.versions.column("parent")
+        if column.null_count == len(column):
+            return np.full(len(column), None, dtype=object)
         own = dict(zip(self.edition.versions.column("geid").to_pylist(), self.geids.tolist(), strict=True))
-        parent = self.edition.versions.column("parent").to_pylist()
+        parent = column.to_pylist()
         return np.array([None if one is None else own.get(one, one) for one in parent] or [], dtype=object)
 
     @property

@@ -23,6 +23,9 @@ CODE = Text().with_variant(Text(collation="C"), "postgresql")  # sorted by bytes
 
 metadata = MetaData()
 
+_IN_THE_KEY: dict[str, Any] = {"sqlite_with_rowid": False}
+"""SQLite keeps such rows in the tree of their key, not beside it: half to write. A table made before stays as it is."""
+
 
 def _sql_type(kind: pa.DataType) -> Any:
     if pa.types.is_floating(kind):
@@ -83,6 +86,7 @@ lineage_table = Table(
     Column("relation", CODE, primary_key=True),
     Column("other", CODE, primary_key=True),
     Column("edition", NUMBER, primary_key=True, autoincrement=False),
+    **_IN_THE_KEY,
 )
 Index("history_lineage_other", lineage_table.c.other)
 
@@ -96,6 +100,7 @@ bridge_table = Table(
     Column("source_key", Text),
     Column("geid", CODE, nullable=False),
     Column("change", Text, nullable=False),
+    **_IN_THE_KEY,
 )
 
 TABLES = (edition_table, version_table, lineage_table, bridge_table)
