@@ -53,7 +53,7 @@ viewer: install ## build the viewer into server/viewer/dist
 viewer-check: .venv-dev
 	$(BIN)/python tools/build_viewer.py --check
 
-bench: .venv-dev viewer ## measure builds of 100,000 and 1,000,000, the tile path, the first view and the registry; ARGS="100000 3": one build
+bench: .venv-dev viewer ## measure builds of 100,000 and 1,000,000, the tile path, the first view, updates, features and the registry; ARGS="100000 3": one build
 	@bash tools/system_packages.sh bench
 ifdef ARGS
 	$(BIN)/python benchmarks/build.py $(ARGS)
@@ -62,6 +62,8 @@ else
 	$(BIN)/python benchmarks/build.py 1000000 1
 	$(BIN)/python benchmarks/tile_path.py 5
 	$(BIN)/python benchmarks/first_view.py
+	$(BIN)/python -m benchmarks.update
+	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.registry  # 10,000,000 entities in two databases: half an hour, 15 GB
 endif
 
