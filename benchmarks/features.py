@@ -1,44 +1,67 @@
-"""How many requests for 1,000 features one process answers: `python -m benchmarks.features [count]`."""
+"""How many requests for 1,000 features as GeoJSON one process answers through a socket, and what it spends on them.
+
+usage: python -m benchmarks.features [ENTITIES] [SECONDS]    needs wrk; prints one JSON document
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from unittest.mock import patch
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 import numpy as np
 import pyarrow as pa
+from lookup import ask
+from machine import hardware, load
+from tile_path import _free_port, _pinned, _program
 
-from server.app import create_app
-from server.settings import Settings
 from tests.server import conftest, features_district
 
+_BOXES = 2_000
+_FEATURES = 1_200  # entities of all classes in a box; four of five are buildings
 
-def main(count: int = 100_000, seconds: float = 5.0) -> None:
-    """Boxes at random places, all with about 1,000 features, through the whole application but the socket."""
+
+def main(count: int = 100_000, seconds: int = 5) -> None:
+    """Boxes at random places, all with about 1,000 features; the first round renders, the second mostly remembers."""
     table = pa.Table.from_pylist([features_district.entity(number) for number in range(count)])
-    out = Path(tempfile.mkdtemp()) / "out"
-    with patch.object(conftest, "index_table", lambda _: table):
-        app = create_app(Settings(conftest.publish(out).out))
-    rng = np.random.default_rng(1)
-    south, north = table["south"].to_numpy(), table["north"].to_numpy()
-    span = np.nanmax(north) - np.nanmin(south)
-    low = np.nanmin(south)
-    times: list[float] = []
-    sizes: list[int] = []
-    begin = time.perf_counter()
-    while time.perf_counter() - begin < seconds:
-        at = low + rng.random() * span * 0.95
-        share = 1200 / count * span
-        start = time.perf_counter()
-        answer = conftest.request(app, f"/collections/Building/items?limit=1000&bbox=121,{at},122,{at + share}")
-        times.append(time.perf_counter() - start)
-        sizes.append(answer.body.count(b'"Feature"'))
-    half = times[len(times) // 2 :]
-    print(f"{count:,} entities: {1 / np.mean(half):.0f} req/s warm, {1 / np.mean(times):.0f} over all, "
-          f"p99 {np.quantile(half, 0.99) * 1000:.1f} ms, {np.mean(sizes):.0f} features an answer")  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="twin-bench-") as folder:
+        root = Path(folder)
+        with patch.object(conftest, "index_table", lambda _: table):
+            conftest.publish(root / "out")
+        paths = _paths(table, count)
+        port = _free_port()
+        url = f"http://127.0.0.1:{port}"
+        command = [_program("twin"), "serve", "-C", str(root / "out"), "--port", str(port)]
+        with _pinned(command, f"{url}/collections"):
+            time.sleep(2)  # the index is warmed in the background
+            told = {name: ask(root, url, paths, seconds) for name in ("first_round", "second_round")}
+            sizes = [_size(url + path) for path in paths[:: _BOXES // 20]]
+    features, size = np.mean(sizes, axis=0)
+    document = {"entities": count, **told, "features_an_answer": round(features), "kib_an_answer": round(size / 1024)}
+    print(json.dumps({**document, "load_before": round(load(), 2), "machine": hardware()}, indent=1))
+
+
+def _paths(table: pa.Table, count: int) -> list[str]:
+    south, north = (table[side].to_numpy() for side in ("south", "north"))
+    low, span = np.nanmin(south), np.nanmax(north) - np.nanmin(south)
+    at = low + np.random.default_rng(1).random(_BOXES) * span * 0.95
+    high = at + _FEATURES / count * span
+    return [
+        f"/collections/Building/items?limit=1000&bbox=121,{a},122,{b}"
+        for a, b in zip(at.tolist(), high.tolist(), strict=True)
+    ]
+
+
+def _size(url: str) -> tuple[int, int]:
+    with urllib.request.urlopen(url) as answer:
+        body = answer.read()
+    return json.loads(body)["numberReturned"], len(body)
 
 
 if __name__ == "__main__":

@@ -69,9 +69,9 @@ def _http(root: Path, seconds: int) -> dict[str, Any]:
     keys = [f"bench:{key}" for key in index.table["source_key"].take(pa.array(order)).to_pylist()]
     with _server(root) as url:
         return {
-            "by_id": _wrk(root, url, names, seconds),
-            "by_id_again": _wrk(root, url, names[:10_000], seconds),
-            "by_source_key": _wrk(root, url, keys[::-1], seconds),
+            "by_id": _entities(root, url, names, seconds),
+            "by_id_again": _entities(root, url, names[:10_000], seconds),
+            "by_source_key": _entities(root, url, keys[::-1], seconds),
         }
 
 
@@ -84,8 +84,13 @@ def _server(root: Path) -> Iterator[str]:
         yield url
 
 
-def _wrk(root: Path, url: str, names: list[str], seconds: int) -> dict[str, float]:
-    (root / "paths").write_text("".join(f"/entities/{name}\n" for name in names))
+def _entities(root: Path, url: str, names: list[str], seconds: int) -> dict[str, float]:
+    return ask(root, url, [f"/entities/{name}" for name in names], seconds)
+
+
+def ask(root: Path, url: str, paths: list[str], seconds: int) -> dict[str, float]:
+    """Asks for addresses one after the other over eight connections, from the beginning again after the last."""
+    (root / "paths").write_text("".join(f"{path}\n" for path in paths))
     (root / "paths.lua").write_text(_SCRIPT.format(paths=root / "paths"))
     command = [
         "taskset",

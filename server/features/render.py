@@ -97,7 +97,13 @@ class Fragments:
         self._young: dict[int, bytes] = {}
         self._old: dict[int, bytes] = {}
         self._size = 0
+        self._old_size = 0
         self._lock = Lock()
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return self._size + self._old_size
 
     def texts(self, rows: Rows) -> list[bytes]:
         """Features as JSON, rendered now or before."""
@@ -118,7 +124,8 @@ class Fragments:
             self._young.update(made)
             self._size += sum(map(len, made.values())) + 120 * len(made)
             if self._size > self._half:
-                self._old, self._young, self._size = self._young, {}, 0
+                self._old, self._young = self._young, {}
+                self._old_size, self._size = self._size, 0
 
 
 def blocks(rows: Rows) -> Iterator[Rows]:

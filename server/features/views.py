@@ -142,11 +142,16 @@ class Views:
         with self._lock:
             found = self._fragments.get(key)
             if found is None or found[0] is not view:
-                found = self._fragments[key] = (view, Fragments(view, crs, _FRAGMENT_BYTES // _MOST_FRAGMENTS))
+                found = self._fragments[key] = (view, Fragments(view, crs, _FRAGMENT_BYTES))
             self._fragments.move_to_end(key)
-            while len(self._fragments) > _MOST_FRAGMENTS:
+            while len(self._fragments) > 1 and self._too_much():
                 self._fragments.popitem(last=False)
             return found[1]
+
+    def _too_much(self) -> bool:
+        """One bound for all of them: most clients ask for one CRS, which may have it all."""
+        held = sum(one.size for _, one in self._fragments.values())
+        return len(self._fragments) > _MOST_FRAGMENTS or held > _FRAGMENT_BYTES
 
 
 def snapshot(timeline: Timeline, span: Span | None, as_of: Time | None) -> pa.Table:
