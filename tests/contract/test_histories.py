@@ -162,6 +162,14 @@ class TestAnswers:
         assert list(named(history.snapshot(Window(valid=year(2015))))) == NAMES[:2]
         assert history.entity(NAMES[0])["present"].to_pylist() == [False]
 
+    def test_some_fields_of_a_snapshot_are_those_of_the_whole_one(self, history: SqlHistory) -> None:
+        fields = ("recorded_at", "name", "geid", "valid_to", "present", "geometry")
+        assert history.snapshot(fields=fields).schema.names == list(fields)
+        write(history, since=2010, geid=NAMES[:2], name=["a", None])
+        write(history, since=2020, geid=NAMES[:1], name=["c"])
+        for window in (Window(), Window(valid=year(2015)), Window(limit=1)):
+            assert history.snapshot(window, fields).equals(history.snapshot(window).select(fields))
+
     def test_an_interval_gives_every_span_that_meets_it_and_was_known_by_then(self, history: SqlHistory) -> None:
         editions = [write(history, since=2020, geid=NAMES[:2], name=["a", "b"])]
         for number, until in ((2022, 2023), (2024, None)):
