@@ -91,14 +91,27 @@ class UpdatePlan:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Entities by class: those of the new edition, and those of the one before that did not go on into it."""
-        return _counted(self.comparison.after.change, self.comparison.before.change)
+        """Entities by class: those of the new edition, and those of the one before that did not go on into it.
+
+        What went up in a thing that was there before is counted, too, since that one goes on as itself.
+        """
+        return _counted(self.comparison.after.change, self.comparison.before.change[self._left_nothing_new])
 
     @property
     def area_counts(self) -> dict[str, int]:
         """The same of the areas among them."""
         after, before = (np.asarray(is_area(one).to_numpy()) for one in (self.edition.versions, self.before))
-        return _counted(self.comparison.after.change[after], self.comparison.before.change[before])
+        return _counted(
+            self.comparison.after.change[after], self.comparison.before.change[before & self._left_nothing_new]
+        )
+
+    @cached_property
+    def _left_nothing_new(self) -> NDArray[np.bool_]:
+        """(n,) True where what is believed ended, and nothing that is new in this edition has come of it."""
+        left = ~self.comparison.before.kept
+        kept = self.comparison.after.kept
+        left[[before for before, _, after in self.comparison.steps if not kept[after]]] = False
+        return np.asarray(left)
 
     @property
     def doubtful(self) -> int:
@@ -140,9 +153,8 @@ class UpdatePlan:
         return not len(self.asserted) and not len(self.ended)
 
 
-def _counted(after: NDArray[np.object_], before: NDArray[np.object_]) -> dict[str, int]:
-    found = Counter(after.tolist())
-    found[Change.GONE.value] = int((before == Change.GONE.value).sum())
+def _counted(after: NDArray[np.object_], ended: NDArray[np.object_]) -> dict[str, int]:
+    found = Counter(after.tolist()) + Counter(ended.tolist())
     return {name: found[name] for name in ORDER}
 
 

@@ -160,6 +160,9 @@ def test_an_area_that_goes_up_in_another_leads_to_it_and_the_other_stays_itself(
     after = by_key(layered)
     assert told(applied.plan) == [("merged", told(applied.plan)[0][1], ["s2"])]
     assert set(told(applied.plan)[0][1]) == {"s1", "s2"}
+    assert {name: count for name, count in applied.plan.area_counts.items() if count} == {
+        "unchanged": 3, "reshaped": 1, "merged": 1,
+    }  # fmt: skip
     assert after["s2"]["geid"] == before["s2"]["geid"] and "s1" not in after
     history = open_project_history(load_project(layered.root))
     (step,) = history.lineage(before["s1"]["geid"])
