@@ -121,7 +121,8 @@ def router(context: Context) -> APIRouter:
     routes = APIRouter(tags=["features"])
     views = Views(context)
     _documents(routes, context, views)
-    _features(routes, context, views)
+    _items(routes, context, views)
+    _one_item(routes, context, views)
     return routes
 
 
@@ -174,7 +175,7 @@ def _schema(request: Request, context: Context, views: Views, name: str, leaf: s
     return json_answer(request, document, SCHEMA, {"Vary": "Accept"})
 
 
-def _features(routes: APIRouter, context: Context, views: Views) -> None:
+def _items(routes: APIRouter, context: Context, views: Views) -> None:
     @routes.get("/collections/{collection}/items", summary="Features of a collection")
     def items(
         request: Request,
@@ -203,21 +204,30 @@ def _features(routes: APIRouter, context: Context, views: Views) -> None:
         asked = Asked(
             limit, bbox, bbox_crs, datetime, as_of, crs, sortby, properties, filter, filter_lang, filter_crs, cursor
         )
-        moment = asked.moment()
-        with context.releases.reading() as release:
-            present = views.present(release)
-            name = _known(views, release, moment, collection)
-            view = views.view(release, moment)
-            uris = crs_list(present, name)
-        query = asked.query(view, uris)
-        tag = _entity_tag(request, view)
-        if tag is not None and _unchanged(request, tag):
-            return Response(status_code=304, headers={"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept"})
-        found = page(view, name, query)
-        if wants_html(request, f):
-            return _items_page(request, context, view, name, query, found)
-        return _items_json(request, context, _Answer(views, view, name, query, found), tag)
+        return _answer_items(request, context, views, collection, asked, wants_html(request, f))
 
+
+def _answer_items(
+    request: Request, context: Context, views: Views, collection: str, asked: Asked, html: bool
+) -> Response:
+    """Reads the release and the parameters together, then finds and writes the features."""
+    moment = asked.moment()
+    with context.releases.reading() as release:
+        present = views.present(release)
+        name = _known(views, release, moment, collection)
+        view = views.view(release, moment)
+        uris = crs_list(present, name)
+    query = asked.query(view, uris)
+    tag = _entity_tag(request, view)
+    if tag is not None and _unchanged(request, tag):
+        return Response(status_code=304, headers={"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept"})
+    found = page(view, name, query)
+    if html:
+        return _items_page(request, context, view, name, query, found)
+    return _items_json(request, context, _Answer(views, view, name, query, found), tag)
+
+
+def _one_item(routes: APIRouter, context: Context, views: Views) -> None:
     @routes.get("/collections/{collection}/items/{id}", summary="One feature")
     def item(
         request: Request,
