@@ -79,7 +79,7 @@ def nested(shape: shapely.Geometry | None) -> list[list[list[tuple[float, float]
     return [[list(ring.coords) for ring in (part.exterior, *part.interiors)] for part in shapely.get_parts(shape)]
 
 
-def square(x: float, size: float) -> shapely.Polygon:
+def square(x: float, size: float) -> shapely.Geometry:
     return shapely.box(x, 0, x + size, size).difference(shapely.box(x + size / 4, size / 4, x + size / 2, size / 2))
 
 
