@@ -79,8 +79,9 @@ def nested(shape: shapely.Geometry | None) -> list[list[list[tuple[float, float]
     return [[list(ring.coords) for ring in (part.exterior, *part.interiors)] for part in shapely.get_parts(shape)]
 
 
-def square(x: float, size: float) -> shapely.Geometry:
-    return shapely.box(x, 0, x + size, size).difference(shapely.box(x + size / 4, size / 4, x + size / 2, size / 2))
+def square(x: float, size: float) -> shapely.Polygon:
+    hole = shapely.box(x + size / 4, size / 4, x + size / 2, size / 2)
+    return shapely.Polygon(shapely.box(x, 0, x + size, size).exterior, [hole.exterior])
 
 
 _SHAPES = st.lists(
