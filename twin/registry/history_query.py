@@ -29,8 +29,13 @@ def _recorded() -> Select[Any]:
     )
 
 
-def _believed() -> ColumnElement[bool]:
-    """Versions that count at `valid`, as known with `edition`: no later one speaks of the same moment."""
+def _believed(after: str = "") -> ColumnElement[bool]:
+    """Versions that count at `valid`, as known with `edition`: no later one speaks of the same moment.
+
+    Args:
+        after: Only identifiers that sort after this one matter. PostgreSQL reads a page and what may overrule it side
+            by side, in the order of identifiers: told nothing, it would begin the second one at the beginning.
+    """
     later = version_table.alias("later")
     overruled = exists().where(
         later.c.geid == _V.geid,
@@ -38,6 +43,7 @@ def _believed() -> ColumnElement[bool]:
         later.c.edition <= _EDITION,
         later.c.valid_from <= _VALID,
         later.c.valid_to > _VALID,
+        *((later.c.geid > after,) if after else ()),
     )
     return and_(_V.edition <= _EDITION, _V.valid_from <= _VALID, _V.valid_to > _VALID, ~overruled)
 
@@ -60,16 +66,18 @@ DURING = _ALL.where(
 
 def snapshot(dialect: Dialect, window: Window, fields: Sequence[str] = RECORDED.names) -> Select[Any]:
     """Some fields of the entities present at a pair of times, in the order of geids. Parameters: valid, edition."""
-    query = _PRESENT.with_only_columns(*_columns(fields))
+    query = (_PRESENT if window.after is None else _page(window.after)).with_only_columns(*_columns(fields))
     if window.bbox is not None:
         query = query.where(dialect.within(window.bbox), _touches(window.bbox))
     if window.classes is not None:
         query = query.where(_V.entity_class.in_(window.classes))
     if window.geids is not None:
         query = query.where(dialect.among(_V.geid, window.geids))
-    if window.after is not None:
-        query = query.where(_V.geid > window.after)
     return query if window.limit is None else query.limit(window.limit)
+
+
+def _page(after: str) -> Select[Any]:
+    return _ALL.where(_believed(after), _V.present, _V.geid > after).order_by(_V.geid)
 
 
 def _touches(box: Box) -> ColumnElement[bool]:

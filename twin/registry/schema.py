@@ -66,6 +66,7 @@ def connect(path: Path, authority: str, read_only: bool, patience_s: float = 10.
     """
     try:
         database = _reader(path, patience_s) if read_only else _writer(path, patience_s)
+        database.execute("PRAGMA cache_size = -65536")  # the upper pages of every tree, for ten million entities
     except sqlite3.Error as error:
         raise explained(path, error) from error
     try:
@@ -103,7 +104,6 @@ def _writer(path: Path, patience_s: float) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, timeout=patience_s, check_same_thread=False)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")  # one commit a build: it may cost a sync
-    database.execute("PRAGMA cache_size = -65536")
     return database
 
 

@@ -229,6 +229,11 @@ class PostgresSide:
         for table in TABLES:
             self._connection.execute(f'ANALYZE "{table.name}"'.encode())
 
+    def settle(self) -> None:
+        """Marks rows as seen by everybody: else the first to read each page would have to write it."""
+        for table in TABLES:
+            self._connection.execute(f'VACUUM "{table.name}"'.encode())
+
 
 def _hexadecimal(column: pa.Array) -> pa.Array:
     """Binary values as PostgreSQL reads them in text."""
@@ -247,8 +252,11 @@ def _postgres(url: str, authority: str, read_only: bool) -> Iterator[PostgresSid
         else:
             connection.execute("BEGIN")
             connection.execute("LOCK TABLE release, history_edition IN SHARE ROW EXCLUSIVE MODE")
-        yield PostgresSide(connection, authority)
+        side = PostgresSide(connection, authority)
+        yield side
         connection.execute("COMMIT")
+        if not read_only:
+            side.settle()
     except failure as error:
         raise postgres_address.explained(address, error) from error
     finally:
