@@ -13,6 +13,7 @@ from twin.errors import MisuseError, StoreError
 from twin.geometry.mesh import MeshBatch, Surface
 from twin.gltf import glb
 from twin.gltf.buffer import BufferReader, BufferWriter
+from twin.gltf.interleave import Facts, columns, facts_of, fill_normals, fill_positions, renumbered
 from twin.gltf.order import repeating_order
 from twin.metadata.schema import ClassSchema, Property, Schema, schema_from_json
 from twin.metadata.table import decode_table, encode_table
@@ -22,6 +23,8 @@ _REACH = 32767
 
 #: Feature ids above this do not fit UNSIGNED_SHORT and are written as FLOAT, exact to 2**24.
 _SHORT_IDS = 65535
+
+_INT8, _INT16, _FLOAT32 = "i1", "<i2", "<f4"
 
 _BYTE, _UNSIGNED_BYTE, _SHORT, _UNSIGNED_SHORT, _UNSIGNED_INT, _FLOAT = 5120, 5121, 5122, 5123, 5125, 5126
 
@@ -81,14 +84,15 @@ def encode(content: MeshContent, options: EncodeOptions | None = None) -> bytes:
         MisuseError: The mesh or the table is empty, or the mesh names a row the table does not have.
     """
     options = options or EncodeOptions()
-    _require(content)
+    facts = _require(content)
     writer = BufferWriter(options.compression == "meshopt")
     accessors: list[dict[str, Any]] = []
-    grid = _grid(content.mesh, options)
-    vertices, extremes = _vertices(content.mesh, grid)
-    order = _order(vertices, content.mesh.feature)
-    attributes = _write_vertices(writer, accessors, _ordered(vertices, order), extremes)
-    indices = _write_indices(writer, accessors, _renumbered(content.mesh.triangle, order))
+    grid = _grid(facts, options)
+    layout = _layout(facts, grid)
+    rows, extremes = _vertices(content.mesh, grid, layout)
+    order = _order(rows, layout, content.mesh.feature)
+    attributes = _write_vertices(writer, accessors, np.take(rows, order, axis=0), layout, extremes)
+    indices = _write_indices(writer, accessors, renumbered(content.mesh.triangle, order))
     schema = _with_surface_class(content.schema)
     tables = _write_tables(writer, content, schema)
     primitive = {
@@ -96,7 +100,7 @@ def encode(content: MeshContent, options: EncodeOptions | None = None) -> bytes:
         "indices": indices,
         "material": 0,
         "mode": 4,
-        "extensions": {"EXT_mesh_features": {"featureIds": _feature_ids(content.mesh)}},
+        "extensions": {"EXT_mesh_features": {"featureIds": _feature_ids(facts)}},
     }
     used = ["EXT_mesh_features", "EXT_structural_metadata", *writer.extensions, *grid.extensions]
     required = sorted([*writer.extensions, *grid.extensions])
@@ -117,16 +121,19 @@ def encode(content: MeshContent, options: EncodeOptions | None = None) -> bytes:
     return glb.pack(document, writer.binary())
 
 
-def _require(content: MeshContent) -> None:
+def _require(content: MeshContent) -> Facts:
+    """What is to be known of the mesh, unless it cannot be written."""
     mesh = content.mesh
     if not len(mesh.position) or not len(mesh.triangle):
         raise MisuseError("tile content without a triangle", next_step="write the tile without content")
-    if int(mesh.feature.max()) >= content.rows.num_rows:
+    facts = facts_of(mesh)
+    if facts.last_feature >= content.rows.num_rows:
         raise MisuseError("the mesh names a row the table lacks", next_step="number features by the rows of the tile")
-    if int(mesh.triangle.max()) >= len(mesh.position):
+    if facts.last_vertex >= len(mesh.position):
         raise MisuseError("a triangle names a vertex the mesh lacks", next_step="number corners by vertex")
-    if not np.isfinite(mesh.bounds()).all():
+    if not np.isfinite([facts.low, facts.high]).all():
         raise MisuseError("a position is not a finite number", next_step="check the CRS and the heights")
+    return facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +159,13 @@ class _Grid:
         return {**moved, "scale": [self.step] * 3} if self.short else moved
 
 
-def _grid(mesh: MeshBatch, options: EncodeOptions) -> _Grid:
-    low, high = mesh.bounds()
-    centre = (low + high) / 2
+def _grid(facts: Facts, options: EncodeOptions) -> _Grid:
+    centre = (facts.low + facts.high) / 2
     if not options.quantize:
         return _Grid(centre, 0.0, False)
     step = options.step_m
     centre = np.rint(centre / step) * step
-    extent = max(float((high - centre).max()), float((centre - low).max()))
+    extent = max(float((facts.high - centre).max()), float((centre - facts.low).max()))
     return _Grid(centre, step, extent / step <= _REACH - 0.5)
 
 
@@ -171,97 +177,77 @@ def _z_up(xyz: NDArray[Any]) -> NDArray[Any]:
     return np.stack([xyz[:, 0], -xyz[:, 2], xyz[:, 1]], axis=1)
 
 
-def _layout(mesh: MeshBatch, grid: _Grid) -> np.dtype[Any]:
-    """One interleaved vertex; every attribute begins at a multiple of 4 bytes (glTF 2.0, 3.6.2.4)."""
-    feature = "<u2" if int(mesh.feature.max()) <= _SHORT_IDS else "<f4"
-    position, place = ("<i2", 8) if grid.short else ("<f4", 12)
-    normal, wide = ("i1", 4) if grid.step else ("<f4", 12)
-    return np.dtype(
-        {
-            "names": ["x", "y", "z", "nx", "ny", "nz", "feature", "surface"],
-            "formats": [position] * 3 + [normal] * 3 + [feature, "u1"],
-            "offsets": [
-                *(np.arange(3) * np.dtype(position).itemsize).tolist(),
-                *(place + np.arange(3) * np.dtype(normal).itemsize).tolist(),
-                place + wide,
-                place + wide + 4,
-            ],
-            "itemsize": place + wide + 8,
-        }
-    )
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """One interleaved vertex; every attribute begins at a multiple of 4 bytes (glTF 2.0, 3.6.2.4).
+
+    Attributes:
+        position, normal, feature: Types of their numbers, little-endian.
+    """
+
+    position: str
+    normal: str
+    feature: str
+
+    @property
+    def offsets(self) -> tuple[int, int, int, int, int]:
+        """Where position, normal, feature and surface begin, and the bytes of a vertex."""
+        normal = 8 if self.position == _INT16 else 12
+        feature = normal + (4 if self.normal == _INT8 else 12)
+        return 0, normal, feature, feature + 4, feature + 8
 
 
-def _vertices(mesh: MeshBatch, grid: _Grid) -> tuple[NDArray[Any], dict[str, list[float]]]:
+def _layout(facts: Facts, grid: _Grid) -> _Layout:
+    feature = "<u2" if facts.last_feature <= _SHORT_IDS else _FLOAT32
+    return _Layout(_INT16 if grid.short else _FLOAT32, _INT8 if grid.step else _FLOAT32, feature)
+
+
+def _vertices(mesh: MeshBatch, grid: _Grid, layout: _Layout) -> tuple[NDArray[np.uint8], dict[str, list[float]]]:
     """Interleaved vertices, y-up, about the centre; and `min` and `max` of their positions."""
-    vertices = np.zeros(len(mesh.position), _layout(mesh, grid))
-    extremes = _fill_positions(vertices, mesh.position, grid)
-    for name, column, sign in (("nx", 0, 1), ("ny", 2, 1), ("nz", 1, -1)):
-        values = mesh.normal[:, column] * np.float32(sign)
-        vertices[name] = np.rint(values * np.float32(127)) if grid.step else values + np.float32(0)
-    vertices["feature"] = mesh.feature
-    vertices["surface"] = mesh.surface
-    return vertices, extremes
+    _, normal, feature, surface, stride = layout.offsets
+    rows = np.zeros((len(mesh.position), stride), np.uint8)
+    low, high = np.empty(3), np.empty(3)
+    fill_positions(mesh.position, grid.centre, grid.step, columns(rows, 0, layout.position, 3), low, high)
+    fill_normals(mesh.normal, columns(rows, normal, layout.normal, 3))
+    columns(rows, feature, layout.feature, 1)[:, 0] = mesh.feature
+    rows[:, surface] = mesh.surface
+    number = int if grid.short else float
+    return rows, {"min": [number(one) for one in low], "max": [number(one) for one in high]}
 
 
-def _order(vertices: NDArray[Any], feature: NDArray[np.uint32]) -> NDArray[np.int64]:
+def _order(rows: NDArray[np.uint8], layout: _Layout, feature: NDArray[np.uint32]) -> NDArray[np.int64]:
     """The order that compresses best: equal stored positions of one feature count as copies."""
-    cells = np.stack([vertices[name] for name in ("x", "y", "z")], axis=1)
-    return repeating_order(cells.view(np.int32) if cells.dtype == np.float32 else cells, feature)
-
-
-def _ordered(vertices: NDArray[Any], order: NDArray[np.int64]) -> NDArray[Any]:
-    """The vertices in that order; as bytes, because numpy leaves padding between fields undefined in copies."""
-    layout = vertices.dtype
-    return np.take(vertices.view(np.uint8).reshape(-1, layout.itemsize), order, axis=0).view(layout).ravel()
-
-
-def _renumbered(triangle: NDArray[np.uint32], order: NDArray[np.int64]) -> NDArray[np.uint32]:
-    place = np.empty(len(order), np.uint32)
-    place[order] = np.arange(len(order), dtype=np.uint32)
-    return place[triangle]
+    return repeating_order(columns(rows, 0, "<i2" if layout.position == _INT16 else "<i4", 3), feature)
 
 
 def _write_vertices(
-    writer: BufferWriter, accessors: list[dict[str, Any]], vertices: NDArray[Any], extremes: dict[str, list[float]]
+    writer: BufferWriter,
+    accessors: list[dict[str, Any]],
+    rows: NDArray[np.uint8],
+    layout: _Layout,
+    extremes: dict[str, list[float]],
 ) -> dict[str, int]:
-    layout = vertices.dtype
-    view = writer.add_vertices(vertices.view(np.uint8).reshape(len(vertices), layout.itemsize))
-    offsets = {name: int(field[1]) for name, field in (layout.fields or {}).items()}
-    base = {"bufferView": view, "count": len(vertices)}
+    view = writer.add_vertices(rows)
+    _, normal, feature, surface, _ = layout.offsets
+    base = {"bufferView": view, "count": len(rows)}
     byte_normal = {"componentType": _BYTE, "normalized": True}
     accessors += [
-        {**base, "componentType": _SHORT if layout["x"].kind == "i" else _FLOAT, "type": "VEC3", **extremes},
+        {**base, "componentType": _SHORT if layout.position == _INT16 else _FLOAT, "type": "VEC3", **extremes},
         {
             **base,
-            "byteOffset": offsets["nx"],
-            **(byte_normal if layout["nx"].kind == "i" else {"componentType": _FLOAT}),
+            "byteOffset": normal,
+            **(byte_normal if layout.normal == _INT8 else {"componentType": _FLOAT}),
             "type": "VEC3",
         },
         {
             **base,
-            "byteOffset": offsets["feature"],
-            "componentType": _UNSIGNED_SHORT if layout["feature"].kind == "u" else _FLOAT,
+            "byteOffset": feature,
+            "componentType": _FLOAT if layout.feature == _FLOAT32 else _UNSIGNED_SHORT,
             "type": "SCALAR",
         },
-        {**base, "byteOffset": offsets["surface"], "componentType": _UNSIGNED_BYTE, "type": "SCALAR"},
+        {**base, "byteOffset": surface, "componentType": _UNSIGNED_BYTE, "type": "SCALAR"},
     ]
     return {"POSITION": 0, "NORMAL": 1, "_FEATURE_ID_0": 2, "_FEATURE_ID_1": 3}
-
-
-def _fill_positions(vertices: NDArray[Any], position: NDArray[np.float64], grid: _Grid) -> dict[str, list[float]]:
-    """Writes the y-up positions about the centre; gives `min` and `max` of the accessor."""
-    low, high = [], []
-    for name, column, sign in (("x", 0, 1.0), ("y", 2, 1.0), ("z", 1, -1.0)):
-        values = (position[:, column] - grid.centre[column]) * sign
-        if grid.step:
-            values *= 1 / grid.step
-            np.rint(values, out=values)
-            if not grid.short:
-                values *= grid.step
-        vertices[name] = values + 0.0
-        low.append(vertices[name].min().item())
-        high.append(vertices[name].max().item())
-    return {"min": low, "max": high}
 
 
 def _write_indices(writer: BufferWriter, accessors: list[dict[str, Any]], triangle: NDArray[np.uint32]) -> int:
@@ -272,17 +258,11 @@ def _write_indices(writer: BufferWriter, accessors: list[dict[str, Any]], triang
     return len(accessors) - 1
 
 
-def _feature_ids(mesh: MeshBatch) -> list[dict[str, Any]]:
+def _feature_ids(facts: Facts) -> list[dict[str, Any]]:
     return [
-        {"featureCount": _distinct(mesh.feature), "attribute": 0, "propertyTable": 0, "label": "entity"},
-        {"featureCount": _distinct(mesh.surface), "attribute": 1, "propertyTable": 1, "label": "surface"},
+        {"featureCount": facts.features, "attribute": 0, "propertyTable": 0, "label": "entity"},
+        {"featureCount": facts.surfaces, "attribute": 1, "propertyTable": 1, "label": "surface"},
     ]
-
-
-def _distinct(values: NDArray[Any]) -> int:
-    seen = np.zeros(int(values.max()) + 1, bool)
-    seen[values] = True
-    return int(np.count_nonzero(seen))
 
 
 def _surface_class(schema: Schema) -> str:

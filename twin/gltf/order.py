@@ -23,7 +23,7 @@ def repeating_order(cells: NDArray[Any], feature: NDArray[np.uint32]) -> NDArray
     Returns:
         int64 (n,), a permutation; the same input gives the same one.
     """
-    column, rank, copies = _columns(np.ascontiguousarray(cells), feature)
+    column, rank, copies = _columns(cells, feature)
     return np.asarray(_emit(column, rank, copies))
 
 
