@@ -212,6 +212,7 @@ def open_entities(project: Project, options: ExportOptions) -> Iterator[tuple[En
 
 
 def _snapshot(project: Project, options: ExportOptions, folder: Path) -> tuple[Any, Moment]:
+    from pipelines.lower_end import lower_ends
     from pipelines.project_registry import registry_location
     from twin.registry.open import open_history
 
@@ -222,7 +223,8 @@ def _snapshot(project: Project, options: ExportOptions, folder: Path) -> tuple[A
         window = Window(
             valid=moment.valid, as_of=moment.as_of, bbox=wanted.bbox, classes=wanted.classes, geids=wanted.geids
         )
-        return snapshot_table(history, window, folder), moment
+        table = snapshot_table(history, window, folder)
+        return table.append_column("min_height_m", pa.array(lower_ends(project, table))), moment
     finally:
         history.close()
 

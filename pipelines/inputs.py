@@ -20,7 +20,7 @@ from pipelines.project import (
 )
 
 #: Raised whenever the same input would give other bytes, so that no work of an older program is taken over.
-BUILD_FORMAT = 10
+BUILD_FORMAT = 11
 
 
 def input_paths(project: Project) -> list[Path]:

@@ -275,7 +275,8 @@ def index_table(project: Project, layers: Sequence[LayerRelease], areas: Areas |
 
 
 _FROM_SEGMENT = (
-    "name", "address", "base_m", "roof_m", "height_m", "storeys", "height_source", "height_confidence", "ground_source",
+    "name", "address", "base_m", "roof_m", "height_m", "min_height_m", "storeys", "height_source", "height_confidence",
+    "ground_source",
 )  # fmt: skip
 
 

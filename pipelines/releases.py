@@ -188,15 +188,15 @@ def _add(judgements: dict[str, Judgement], name: str, one: Judgement) -> None:
 #: Columns of `twin entities`, before the attributes of the source.
 ENTITY_COLUMNS = (
     "geid", "layer", "entity_class", "source", "source_key", "parent", "name", "address", "aliases", "lon", "lat",
-    "height", "base_m", "roof_m", "height_m", "storeys", "height_source", "height_confidence", "ground_source", "lod",
-    "outcome", "reasons", "tile", "row",
+    "height", "base_m", "roof_m", "height_m", "min_height_m", "storeys", "height_source", "height_confidence",
+    "ground_source", "lod", "outcome", "reasons", "tile", "row",
 )  # fmt: skip
 
 #: Columns of lists, and what their items are joined by: an alias may hold a space.
 _LISTS = {"aliases": "; ", "reasons": " "}
 
 #: Decimals a measure is written with: millimetres. The rest is noise of single precision (4.199999809), as in rasters.
-_DECIMALS = dict.fromkeys(("height", "base_m", "roof_m", "height_m", "height_confidence"), 3)
+_DECIMALS = dict.fromkeys(("height", "base_m", "roof_m", "height_m", "min_height_m", "height_confidence"), 3)
 #: Added to a rounded measure so that -0.0001 becomes 0, not -0.
 _NO_SIGN = pa.scalar(0.0)
 

@@ -43,6 +43,7 @@ INDEX_FIELDS: tuple[pa.Field, ...] = (
     pa.field("base_m", _NUMBER),  # in the project's vertical datum
     pa.field("roof_m", _NUMBER),
     pa.field("height_m", _NUMBER),  # above the base
+    pa.field("min_height_m", _NUMBER),  # of the lower end above the base: a passage, an arcade; 0 on the ground
     pa.field("storeys", _NUMBER),
     pa.field("height_source", _TEXT),
     pa.field("height_confidence", pa.float32()),  # 0 to 1

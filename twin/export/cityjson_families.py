@@ -37,7 +37,7 @@ class Families:
         number: (n,) number of the family, rising.
         kind: (n,) type of city object.
         parent: (n,) place of its building, -1: none.
-        base: (n,) elevation of the lower end; NaN: unknown, so that it cannot be placed.
+        base: (n,) elevation of the lower end (over a passage above the ground); NaN: unknown, it cannot be placed.
         roof: (n,) elevation of the upper end; NaN: written flat.
         orphans: Building parts whose building was not chosen.
     """
@@ -63,7 +63,7 @@ def find_families(entities: Entities) -> Families:
     A building whose own elevation is unknown (an outline that only holds parts together) stands at the lowest of its
     parts; a building with parts has no solid of its own, since the parts are its body.
     """
-    names = ["geid", "parent", "entity_class", "base_m", "roof_m", "height_m", "lod"]
+    names = ["geid", "parent", "entity_class", "base_m", "roof_m", "height_m", "min_height_m", "lod"]
     there = [name for name in names if name in entities.table.column_names]
     table = entities.table.select(there).take(pa.array(entities.rows))
     kind = _kinds(table["entity_class"])
@@ -100,7 +100,9 @@ def _elevations(table: pa.Table, kind: NDArray[np.object_]) -> tuple[F64, F64]:
     flat = np.isin(kind.astype(str), sorted(FLAT))
     if "lod" in table.column_names:
         flat |= ~np.asarray(pc.fill_null(pc.equal(table["lod"], "1.2"), False).to_numpy(), dtype=bool)
-    return base, np.where(flat | ~(roof > base), np.nan, roof)
+    lower = base + np.nan_to_num(numbers(table, "min_height_m"))
+    flat |= ~(roof > lower)
+    return np.where(flat, base, lower), np.where(flat, np.nan, roof)
 
 
 def _place_outlines(base: F64, roof: F64, parent: I64, linked: Bools) -> None:

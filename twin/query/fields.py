@@ -24,6 +24,7 @@ _TITLES: Mapping[str, str] = {
     "base_m": "Height of the base in the vertical datum of the project, metres",
     "roof_m": "Height of the roof in the vertical datum of the project, metres",
     "height_m": "Height of the roof above the base, metres",
+    "min_height_m": "Height of the lower end above the base, metres; 0 on the ground",
     "storeys": "Number of storeys",
     "height_source": "Where the height comes from",
     "height_confidence": "How far the height can be trusted, 0 to 1",

@@ -18,7 +18,8 @@ Time = datetime.datetime
 TIME = pa.timestamp("us", tz="UTC")
 """Moments as stored: microseconds, UTC."""
 
-_NOT_OF_THE_THING = ("tile", "row", "geometry", "outcome", "reasons", "lod")
+# What is drawn how, and the lower end: it is what `height` has more than `base_m`.
+_NOT_OF_THE_THING = ("tile", "row", "geometry", "outcome", "reasons", "lod", "min_height_m")
 
 VERSION_FIELDS: tuple[pa.Field, ...] = (
     *(field for field in INDEX_FIELDS if field.name not in _NOT_OF_THE_THING),
