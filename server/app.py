@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from time import perf_counter
 
 from fastapi import Depends, FastAPI
@@ -13,18 +13,32 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.context import Context, refuse_unknown_parameters
 from server.cors import Cors
 from server.entity_path import EntityPath
+from server.live.opening import open_live
 from server.metrics import Metrics
 from server.openapi import install_openapi
 from server.problem import ProblemError, method_not_allowed, not_found, render, send_problem
 from server.releases import Releases
 from server.representation import send_redirect
 from server.retired import Registered
-from server.routers import archives, entities, features, geovolumes, health, history, landing, resolve
+from server.routers import (
+    archives,
+    entities,
+    events_in,
+    events_out,
+    features,
+    geovolumes,
+    health,
+    history,
+    indicators,
+    landing,
+    resolve,
+    sensorthings,
+)
 from server.routers import releases as release_router
 from server.settings import Settings, private_crs, registry_location, release_directory
 from server.tiles import Tiles
@@ -43,6 +57,7 @@ class Application:
     Attributes:
         settings: What the server was told.
         releases: What is served.
+        live: What is happening; None where events are off.
         metrics: Its counters, with a registry of their own.
         api: The FastAPI application behind the dispatcher.
     """
@@ -59,7 +74,9 @@ class Application:
         self.viewer = Viewer(settings.viewer, f"{self._viewer_prefix}/", self.metrics)
         registered = Registered(registry_location(settings.root))
         self.timeline = Timeline(registry_location(settings.root), authority_of(self.releases))
-        self.context = Context(settings, self.releases, self.viewer.built, registered, self.timeline)
+        self.live = open_live(settings, self.releases)
+        self.context = Context(settings, self.releases, self.viewer.built, registered, self.timeline, self.live)
+        self._raw = raw_paths(self.context)
         self._entities_prefix = f"{base}/entities/"
         self._entities = EntityPath(self.context, self._entities_prefix, self.metrics)
         self.api = make_api(self.context, self._lifespan)
@@ -76,6 +93,8 @@ class Application:
                 return
         if scope["path"].startswith(self._tiles_prefix):
             await self.tiles(scope, receive, send)
+        elif scope["path"] in self._raw:
+            await self._raw[scope["path"]](scope, receive, send)
         elif not scope["path"].startswith(self._entities_prefix) or not await self._entities.answered(scope, send):
             await self._slow_path(scope, receive, send)
 
@@ -83,7 +102,7 @@ class Application:
         if scope["type"] == "lifespan":
             await self.api(scope, receive, send)
         elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
+            await self._raw.get(scope["path"], _closed)(scope, receive, send)
 
     async def _slow_path(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -123,12 +142,16 @@ class Application:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         watch = asyncio.create_task(self._watch())
+        if self.live is not None:
+            await self.live.start()
         try:
             yield
         finally:
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watch
+            if self.live is not None:
+                await self.live.stop()
             self.timeline.close()
             self.releases.close()
 
@@ -157,6 +180,20 @@ class Application:
         return True
 
 
+async def _closed(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuses a WebSocket nobody speaks at."""
+    del scope, receive
+    await send({"type": "websocket.close", "code": 1000})
+
+
+def raw_paths(context: Context) -> Mapping[str, ASGIApp]:
+    """The paths of live connections, whole, with what answers them; none where nothing is live."""
+    if context.live is None:
+        return {}
+    base = context.settings.base_path
+    return {f"{base}{path}": answer for path, answer in events_out.raw_paths(context).items()}
+
+
 def authority_of(releases: Releases) -> str:
     """Whose identifiers are served: what the project says, else its administrative code."""
     project = releases.pair.current.record.get("project", {})
@@ -181,7 +218,8 @@ def make_api(context: Context, lifespan: object) -> FastAPI:
         lifespan=lifespan,  # type: ignore[arg-type]
         dependencies=[Depends(refuse_unknown_parameters)],
     )
-    for module in (landing, release_router, archives, history, entities, resolve, features, geovolumes, health):
+    served = (landing, release_router, archives, history, entities, resolve, features, geovolumes, health)
+    for module in (*served, events_in, events_out, sensorthings, indicators):
         api.include_router(module.router(context))
     api.add_exception_handler(ProblemError, _on_problem)
     api.add_exception_handler(HTTPException, _on_http)

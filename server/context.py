@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import orjson
@@ -18,6 +18,9 @@ from server.settings import Settings
 from server.timeline import NO_TIMELINE, Timeline
 from twin.store.base import digest, quoted
 
+if TYPE_CHECKING:
+    from server.live.live import Live
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -29,6 +32,7 @@ class Context:
         viewer: True if the viewer is part of this installation.
         registered: What the registry knows of entities that are no longer served.
         timeline: What the history answers.
+        live: What is happening: the store of events and whoever listens to it; None where events are off.
     """
 
     settings: Settings
@@ -36,6 +40,7 @@ class Context:
     viewer: bool
     registered: Registered = NO_REGISTRY
     timeline: Timeline = NO_TIMELINE
+    live: Live | None = None
 
     def url(self, *segments: str) -> str:
         """A path-absolute address. Never built from the Host header, which a client can forge."""

@@ -1,0 +1,1 @@
+"""Events in and out: one object takes them, keeps them and tells everybody who listens."""
