@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipelines.project import Project
 from pipelines.resolve import Resolved as ResolvedFeatures
+from twin.entity.geid import TEXT_LENGTH
 from twin.registry.identity import IdentityRegistry
 from twin.registry.matching import Anchors
 from twin.registry.record import Resolved
@@ -48,36 +49,52 @@ def identify(registry: IdentityRegistry, project: Project, layer: str, features:
     """Finds or mints the identifier of every entity; the registry is only read."""
     candidates = features.candidates
     keys = entity_keys(features)
-    names = np.full(len(candidates), "", dtype=object)
-    text = np.full(len(candidates), None, dtype=object)
-    resolved, classes, lineage = [], [], []
+    places, resolved, classes, lineage = [], [], [], []
     for number in np.unique(candidates.source[features.entity]):
         rows = features.entity[candidates.source[features.entity] == number]
         columns = ("x", "y", "area_m2", "west", "south", "east", "north")
         anchors = Anchors(*(candidates.number[name][rows] for name in columns))
-        mine = keys.take(pa.array(rows))
-        found = registry.resolve(layer, project.sources[number].name, mine, anchors)
-        names[rows] = found.geids.to_numpy(zero_copy_only=False)
-        text[rows] = mine.to_numpy(zero_copy_only=False)
+        found = registry.resolve(layer, project.sources[number].name, keys.take(pa.array(rows)), anchors)
+        places.append(rows)
         resolved.append(found)
         classes.append(_classes(candidates.is_part[rows]))
         lineage += _exploded(project.sources[number].name, features, rows, found.geids)
-    order = features.entity[np.argsort(names[features.entity].astype(str), kind="stable")]
-    parent = np.full(len(order), None, dtype=object)
-    known = features.parent[order] >= 0
-    parent[known] = names[features.parent[order[known]]]
-    lineage += [(geid, "part_of", whole) for geid, whole in zip(names[order[known]], parent[known], strict=True)]
+    names = pa.concat_arrays([one.geids for one in resolved])
+    row = np.concatenate(places)
+    sequence = np.argsort(_sortable(names), kind="stable")
+    order = row[sequence]
+    geid = names.take(pa.array(sequence))
+    parent = _parents(features, order, row, names)
+    known = parent.is_valid()
+    whole = zip(geid.filter(known).to_pylist(), parent.filter(known).to_pylist(), strict=True)
+    lineage += [(part, "part_of", building) for part, building in whole]
     return Identified(
         candidate=order,
-        geid=pa.array(names[order], pa.string()),
-        source_key=pa.array(text[order], pa.string()),
+        geid=geid,
+        source_key=keys.take(pa.array(order)),
         source=candidates.source[order],
         entity_class=_classes(candidates.is_part[order]),
-        parent=pa.array(parent, pa.string()),
+        parent=parent,
         resolved=tuple(resolved),
         classes=tuple(classes),
         lineage=tuple(lineage),
     )
+
+
+def _sortable(names: pa.StringArray) -> NDArray[np.bytes_]:
+    """Identifiers as bytes, which sort as their texts do and much sooner: all of them are ASCII and of one length."""
+    fixed = names.cast(pa.binary()).cast(pa.binary(TEXT_LENGTH))
+    return np.asarray(fixed.to_numpy(zero_copy_only=False), f"S{TEXT_LENGTH}")
+
+
+def _parents(features: ResolvedFeatures, order: I64, row: I64, names: pa.StringArray) -> pa.StringArray:
+    """Identifier of the building each candidate of `order` is a part of, or null; `names` are those of `row`."""
+    above = features.parent[order]
+    if not (above >= 0).any():
+        return pa.nulls(len(order), pa.string())
+    at = np.full(len(features.candidates) + 1, -1, np.int64)  # the last one is where "no parent" (-1) looks
+    at[row] = np.arange(len(row))
+    return names.take(pa.array(at[above], mask=at[above] < 0))
 
 
 def entity_keys(features: ResolvedFeatures) -> pa.StringArray:
@@ -104,4 +121,7 @@ def _exploded(source: str, features: ResolvedFeatures, rows: I64, geids: pa.Stri
 
 
 def _classes(is_part: NDArray[np.bool_]) -> pa.StringArray:
-    return pa.array(np.where(is_part, "BuildingPart", "Building"), pa.string())
+    return _CLASSES.take(pa.array(is_part.astype(np.int8)))
+
+
+_CLASSES = pa.array(["Building", "BuildingPart"], pa.string())

@@ -1,4 +1,4 @@
-"""Keeps pandas out of processes that have no use for it."""
+"""Keeps pandas, and what else libraries load on the off chance, out of processes that have no use for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-_LEFT_OUT = frozenset({"pandas", "geopandas"})
+_LEFT_OUT = frozenset({"pandas", "geopandas", "yaml"})
 
 
 class _LeftOut(MetaPathFinder):
@@ -26,6 +26,8 @@ class _LeftOut(MetaPathFinder):
 
 def without_pandas() -> None:
     """Lets pyogrio and pyarrow find no pandas: they would import it for functions that nothing here calls.
+
+    numba finds no YAML either, which it would read a configuration file with that we do not have.
 
     Only for processes that are ours alone, such as `twin build` and its workers: it saves each of them a fifth of a
     second.

@@ -6,8 +6,10 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from twin.errors import MisuseError
@@ -81,15 +83,29 @@ def mint(authority: str, keys: Sequence[str]) -> list[str]:
     Raises:
         MisuseError: If the authority is empty or holds a NUL.
     """
+    text = _minted(authority, "", [key.encode("utf-8", "surrogatepass") for key in keys])
+    written: list[str] = text.view(f"S{TEXT_LENGTH}").ravel().astype(f"U{TEXT_LENGTH}").tolist()
+    return written
+
+
+def mint_column(authority: str, within: str, keys: pa.StringArray) -> pa.StringArray:
+    """`mint` for a column of keys without nulls, each with `within` in front of it: the same identifiers, sooner."""
+    offsets = np.frombuffer(keys.buffers()[1], np.int32)[keys.offset : keys.offset + len(keys) + 1].tolist()
+    content = b"" if keys.buffers()[2] is None else keys.buffers()[2].to_pybytes()
+    text = _minted(authority, within, [content[start:end] for start, end in pairwise(offsets)])
+    ends = np.arange(len(keys) + 1, dtype=np.int32) * TEXT_LENGTH
+    return pa.StringArray.from_buffers(len(keys), pa.py_buffer(ends), pa.py_buffer(text))
+
+
+def _minted(authority: str, within: str, keys: Sequence[bytes]) -> NDArray[np.uint8]:
+    """(n, 19) u8, the characters of an identifier a key."""
     if not authority or "\0" in authority:
         raise MisuseError("the minting authority is empty or holds a NUL", next_step="set [project] authority")
-    if not len(keys):
-        return []
-    start = blake2b(authority.encode() + b"\0", digest_size=_DIGEST_BYTES, person=b"geid-1")
+    start = blake2b(authority.encode() + b"\0" + within.encode(), digest_size=_DIGEST_BYTES, person=b"geid-1")
     digests = bytearray()
     for key in keys:
         state = start.copy()
-        state.update(key.encode("utf-8", "surrogatepass"))
+        state.update(key)
         digests += state.digest()
     return _write(_data_values(np.frombuffer(bytes(digests), dtype=np.uint8).reshape(-1, _DIGEST_BYTES)))
 
@@ -122,11 +138,10 @@ def syndrome(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return total
 
 
-def _write(values: NDArray[np.uint8]) -> list[str]:
+def _write(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     text = np.full((len(values), TEXT_LENGTH), ord("-"), dtype=np.uint8)
     text[:, _TEXT_COLUMNS] = _LETTERS[values]
-    written: list[str] = text.view(f"S{TEXT_LENGTH}").ravel().astype(f"U{TEXT_LENGTH}").tolist()
-    return written
+    return text
 
 
 def simplify(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from twin.entity import geid as geids
@@ -52,27 +53,33 @@ class Resolver:
         texts = texts.cast(pa.string())
         if len(texts) != len(anchors):
             raise MisuseError(f"{len(texts)} keys but {len(anchors)} anchors", next_step="give one anchor a feature")
-        found, how = self._by_key(source, texts.to_pylist())
+        found, how = self._by_key(source, texts)
         blank = np.flatnonzero(texts.is_null().to_numpy(zero_copy_only=False))
         minted: dict[int, str] = {}
         if len(blank):
             names, how[blank], new = self._by_geometry(layer, source, anchors.take(blank))
-            for row, name in zip(blank.tolist(), names, strict=True):
-                found[row] = name
+            found = pc.replace_with_mask(found, texts.is_null(), pa.array(names, pa.string()))
             minted = {int(blank[at]): key for at, key in new.items()}
         labels = pa.DictionaryArray.from_arrays(pa.array(how), pa.array(HOW))
-        return Resolved(layer, source, texts, pa.array(found, pa.string()), labels, anchors, minted)
+        return Resolved(layer, source, texts, found, labels, anchors, minted)
 
-    def _by_key(self, source: str, keys: Sequence[str | None]) -> tuple[list[str | None], NDArray[np.int8]]:
-        stored = dict(self._rows("SELECT key, geid FROM source_key WHERE source = ?", source))
-        refuse_repeated(keys, source)
-        found = [stored.get(key) for key in keys]
-        new = [row for row, name in enumerate(found) if name is None and keys[row] is not None]
-        for row, name in zip(new, geids.mint(self.authority, [f"{source}/{keys[row]}" for row in new]), strict=True):
-            found[row] = name
-        how = np.full(len(keys), KNOWN, dtype=np.int8)
-        how[new] = MINTED
-        return found, how
+    def _by_key(self, source: str, keys: pa.StringArray) -> tuple[pa.StringArray, NDArray[np.int8]]:
+        """Identifiers of the features that have a key, null for the others, and how each was found."""
+        if pc.count_distinct(keys, mode="only_valid").as_py() < len(keys) - keys.null_count:
+            refuse_repeated(keys.to_pylist(), source)
+        found = self._stored(source, keys)
+        new = pc.and_(found.is_null(), keys.is_valid())
+        fresh = geids.mint_column(self.authority, f"{source}/", keys.filter(new))
+        how = np.where(new.to_numpy(zero_copy_only=False), MINTED, KNOWN).astype(np.int8)
+        return (fresh if len(fresh) == len(keys) else pc.replace_with_mask(found, new, fresh)), how
+
+    def _stored(self, source: str, keys: pa.StringArray) -> pa.StringArray:
+        """What keys of a source stand for in the registry; null where it does not know them."""
+        rows = list(self._rows("SELECT key, geid FROM source_key WHERE source = ?", source))
+        if not rows:
+            return pa.nulls(len(keys), pa.string())
+        known_keys, names = (pa.array(column, pa.string()) for column in zip(*rows, strict=True))
+        return names.take(pc.index_in(keys, value_set=known_keys, skip_nulls=True))
 
     def _by_geometry(
         self, layer: str, source: str, fresh: Anchors
