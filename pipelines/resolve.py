@@ -115,6 +115,8 @@ def duplicate_groups(candidates: Candidates, source: int) -> list[I64]:
         return []
     code = candidates.key.take(pa.array(rows)).dictionary_encode().indices.to_numpy().astype(np.int64)
     identity = (code * 2 + candidates.is_part[rows]) * (candidates.part.max() + 1) + candidates.part[rows]
+    if len(np.unique(identity)) == len(identity):
+        return []
     order = np.lexsort(
         (candidates.number["y"][rows], candidates.number["x"][rows], -candidates.number["area_m2"][rows], identity)
     )
