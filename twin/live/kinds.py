@@ -162,7 +162,7 @@ def _kind(name: str, entry: object, under: Kind | None, file: Path | str | None)
     strange = sorted(set(entry) - allowed)
     if strange:
         raise _wrong(f"kind {name!r} has no key {strange[0]!r}; it has {', '.join(sorted(allowed))}", file)
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
     start = under or Kind(name, name, name)
     kind = replace(start, **values)
     problem = _problem(kind)
@@ -171,10 +171,20 @@ def _kind(name: str, entry: object, under: Kind | None, file: Path | str | None)
     return kind
 
 
-def _problem(kind: Kind) -> str | None:
-    texts = (kind.zh, kind.en, kind.colour, kind.icon, kind.severity)
-    if not all(isinstance(text, str) and text for text in texts):
+def _problem(kind: Any) -> str | None:
+    """The first thing that is wrong with a kind."""
+    return _problem_of_texts(kind) or _problem_of_lists(kind) or _problem_of_rest(kind)
+
+
+def _problem_of_texts(kind: Any) -> str | None:
+    if not all(isinstance(text, str) and text for text in (kind.zh, kind.en, kind.colour, kind.icon, kind.severity)):
         return "zh, en, severity, colour and icon are texts"
+    if kind.severity not in SEVERITIES:
+        return f"severity is one of {', '.join(SEVERITIES)}"
+    return None if _COLOUR.match(kind.colour) else "colour is #rrggbb"
+
+
+def _problem_of_lists(kind: Any) -> str | None:
     lists: tuple[tuple[str, Sequence[str], Sequence[str] | None], ...] = (
         ("statuses", kind.statuses, STATUSES),
         ("needs", kind.needs, NEEDS),
@@ -185,15 +195,15 @@ def _problem(kind: Kind) -> str | None:
             return f"{name} is a list of texts"
         if known is not None and not set(values) <= set(known):
             return f"{name} may hold {', '.join(known)}"
-    if not kind.statuses:
-        return "statuses must not be empty"
-    if kind.severity not in SEVERITIES:
-        return f"severity is one of {', '.join(SEVERITIES)}"
+    return None if kind.statuses else "statuses must not be empty"
+
+
+def _problem_of_rest(kind: Any) -> str | None:
     if not isinstance(kind.stays_open, bool):
         return "stays_open is true or false"
     if not isinstance(kind.keep_days, int) or isinstance(kind.keep_days, bool) or kind.keep_days < 0:
         return "keep_days is a whole number, 0 for ever"
-    return None if _COLOUR.match(kind.colour) else "colour is #rrggbb"
+    return None
 
 
 def _words(table: Mapping[str, Any], known: Sequence[str], name: str, file: Path | str | None) -> dict[str, str]:

@@ -22,6 +22,7 @@ REFUSALS: Mapping[str, str] = MappingProxyType(
         "bad_row": "A line of a file has more or fewer columns than its header, or cannot be read.",
         "spec_version": "The report is of another version of CloudEvents than 1.0.",
         "missing": "A required attribute is missing or empty.",
+        "bad_source": "The source is no URI reference.",
         "wrong_type": "A value is of another JSON type than stated.",
         "not_json_data": "The data of a CloudEvent is no JSON object.",
         "unknown_type": "The CloudEvents type is neither `twin.<kind>.<status>` nor in the table of types.",
@@ -42,7 +43,7 @@ REFUSALS: Mapping[str, str] = MappingProxyType(
 )
 
 
-class Refused(TwinError):
+class Refused(TwinError):  # noqa: N818 - it is an answer, not a fault
     """A report cannot be taken in. Whoever reads reports keeps it as a `Refusal`.
 
     Args:
