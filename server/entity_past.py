@@ -17,13 +17,13 @@ from server.releases import OpenRelease
 from server.retired import gone, retired
 from twin.entity import geid
 from twin.entity.index import EntityIndex
+from twin.entity.naming import LONGEST_GEID, rows_named
 from twin.errors import MisuseError
 from twin.registry.moment import parse_moment
 from twin.registry.versions import Time
 
 LIMIT = 100
 LONGEST = 200
-LONGEST_GEID = 64
 
 ValidTime = Annotated[
     str | None,
@@ -79,10 +79,7 @@ def _moment(name: str, text: str | None) -> Time | None:
 
 def find_rows(index: EntityIndex, text: str) -> list[int]:
     """Rows a text names: by identifier, in whatever spelling, else by `source:key`, else by alias."""
-    row = index.find(geid.normalise(text)) if len(text) <= LONGEST_GEID and geid.check(text) else None
-    for at in (i for i, letter in enumerate(text) if letter == ":"):
-        row = index.by_key(text[:at], text[at + 1 :]) if row is None else row
-    return [row] if row is not None else index.by_alias(text, LIMIT + 1)
+    return rows_named(index, text, LIMIT + 1)
 
 
 def find_or_refuse(context: Context, release: OpenRelease, text: str) -> list[int]:

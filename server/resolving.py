@@ -22,15 +22,13 @@ from server.problem import ProblemError
 from server.releases import OpenRelease, Transform
 from twin.crs.datum_cn import bd09_to_wgs84, gcj02_to_wgs84
 from twin.crs.reference import horizontal, parse_crs
+from twin.entity.areas import AREAS
 from twin.entity.index import VERTICAL_SLACK_M, EntityIndex
 from twin.errors import TwinError
 
 HIGHEST_TOLERANCE_M = 100.0
 MOST_ITEMS = 20
 _MOST_STANDING = 4 * MOST_ITEMS
-AREAS = frozenset(
-    {"AdministrativeArea", "Province", "City", "District", "Subdistrict", "Community", "CommunityGrid", "Grid", "Block"}
-)
 _EPSG = re.compile(r"(?:EPSG:|https?://www\.opengis\.net/def/crs/EPSG/[\d.]+/)(\d{4,6})", re.IGNORECASE)
 _KINDS = ("lon", "code", "address")
 _LONGEST_CHAIN = 16

@@ -14,7 +14,7 @@ import pyarrow as pa
 import shapely
 
 from server.context import Context
-from server.entity_past import LONGEST_GEID, Times, named, require_history
+from server.entity_past import Times, named, require_history
 from server.entity_subject import recorded
 from server.past_index import PastIndexes
 from server.problem import ProblemError
@@ -33,6 +33,7 @@ from server.resolving import (
     working_xy,
 )
 from twin.entity import geid
+from twin.entity.naming import LONGEST_GEID
 from twin.registry.versions import Window
 
 _DEGREES_A_METRE = 1 / 110_000.0  # of latitude; at most so many

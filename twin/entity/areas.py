@@ -18,6 +18,11 @@ LEVELS = ("district", "subdistrict", "community", "block")
 AREA_CLASS = "AdministrativeArea"
 """Entity class of every area; its level stands in the attribute `level`."""
 
+AREAS = frozenset(
+    {AREA_CLASS, "Province", "City", "District", "Subdistrict", "Community", "CommunityGrid", "Grid", "Block"}
+)
+"""Classes that are areas, in the words of other programs as well: they hold things, and are none themselves."""
+
 
 def smallest_around(shapes: Shapes, level: I64, points: Shapes, below: I64 | None = None) -> I64:
     """(k,) row of the area that each point lies in: the finest level first, then the smallest, then the first row.

@@ -118,6 +118,11 @@ class EntityIndex:
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
+    @property
+    def to_xy(self) -> ToXY | None:
+        """Degrees to the working CRS, as it was opened with."""
+        return self._to_xy
+
     def find(self, geid: str) -> int | None:
         """Row of an identifier in any spelling, or None; a binary search in the mapped column."""
         written = geids.partial(geid)
@@ -126,6 +131,15 @@ class EntityIndex:
         wanted = np.bytes_(written.encode("ascii"))
         row = int(np.searchsorted(self._geids, wanted))
         return row if row < len(self._geids) and self._geids[row] == wanted else None
+
+    def find_many(self, written: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
+        """(n,) rows of identifiers in written form, nulls among them; -1 where there is none."""
+        texts = pc.fill_null(written, "").to_numpy(zero_copy_only=False).astype(f"U{geids.TEXT_LENGTH + 1}")
+        wanted = np.char.encode(texts, "ascii", "replace").astype(f"S{geids.TEXT_LENGTH + 1}")
+        row = np.searchsorted(self._geids, wanted)
+        there = row < len(self._geids)
+        there[there] = self._geids[row[there]] == wanted[there]
+        return np.where(there, row, -1).astype(np.int64)
 
     def by_key(self, source: str, key: str) -> int | None:
         """Row of a source key, or None."""
