@@ -7,7 +7,7 @@ Times are integers, milliseconds since 1970-01-01T00:00:00Z. Positions are WGS 8
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -182,11 +182,13 @@ class Appended:
         offsets: Offset of every report, row for row; of one that was there already (`source` + `id`) the offset it has.
         fresh: True where the report is new.
         last: Offset of the last report of the store afterwards.
+        recorded_ms: When those that are new were recorded.
     """
 
     offsets: Sequence[int]
     fresh: Sequence[bool]
     last: int
+    recorded_ms: int = 0
 
 
 class EventStore(Protocol):
@@ -239,6 +241,9 @@ class EventStore(Protocol):
 
     def prune(self, kind: str, before_ms: int) -> int:
         """Gives up reports of a kind recorded before that, except the last one of a case that is open; how many."""
+
+    def listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back, from a thread of its own, soon after any process wrote; what it returns ends that."""
 
     def close(self) -> None:
         """Releases the database."""
