@@ -125,11 +125,19 @@ def run_all(
 ) -> Iterator[tuple[Task, Result]]:
     """Results as they come, never more than `ahead` tasks in flight, so that results do not pile up in memory.
 
+    The first tasks are in flight when this returns, whether or not anybody asks for a result yet.
+
     Raises:
-        BuildError: A worker was killed, for want of memory as a rule.
+        BuildError: A worker was killed, for want of memory as a rule; when a result is asked for.
     """
     todo = iter(tasks)
     flying = {executor.submit(function, task): task for task in islice(todo, ahead)}
+    return _results(executor, function, todo, flying)
+
+
+def _results(
+    executor: Executor, function: Callable[[Task], Result], todo: Iterator[Task], flying: dict[Future[Result], Task]
+) -> Iterator[tuple[Task, Result]]:
     try:
         while flying:
             done, _ = wait(flying, return_when=FIRST_COMPLETED)

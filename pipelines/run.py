@@ -40,9 +40,12 @@ def build(project: Project, options: BuildOptions | None = None, progress: Progr
             return _unchanged(served, watch)
         start_early(worker_count(options.workers or project.output.workers))
         # Only now what a build needs: a project that has not changed is answered without it.
-        from pipelines.stages import run_stages
+        from pipelines.reading import begin_reading
 
-        result = run_stages(project, key, options, progress, watch)
+        with begin_reading(project, key, options, progress, watch) as reading:
+            from pipelines.stages import run_stages  # loaded while the workers read
+
+            result = run_stages(reading, options, progress, watch)
         _note_last_build(out, result)
         return result
 

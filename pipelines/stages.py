@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,18 +15,18 @@ from pipelines.areas import Areas, read_areas
 from pipelines.build_result import WORK, BuildOptions, BuildResult, served_release
 from pipelines.candidates import collect
 from pipelines.identify import identify
-from pipelines.ingest import IngestContext, Ingested, ingest
-from pipelines.kept import KEPT, KeptFile, describe, find, keep
+from pipelines.kept import KEPT, keep
 from pipelines.layer import layer_report, prepare, require_something
-from pipelines.plan import BlockTask, BuildPlan, make_plan
-from pipelines.pool import run_all, worker_count, workers
+from pipelines.plan import BuildPlan
+from pipelines.pool import worker_count
 from pipelines.progress import Progress, Stopwatch
 from pipelines.project import Project, output_path
 from pipelines.project_notes import project_notes
 from pipelines.project_registry import open_project_registry
 from pipelines.publish import LayerRelease, index_columns, publish_release, remember
+from pipelines.reading import Reading, SourcesRead
 from pipelines.resolve import Resolved, resolve
-from pipelines.rules import SourceRules, raster_notes, source_rules
+from pipelines.rules import raster_notes
 from pipelines.segment import open_segment
 from pipelines.tile_layer import build_tiles, plan_tiles, taken_from
 from pipelines.warm import for_tiles
@@ -40,58 +38,35 @@ from twin.report import Issue, Report, Severity
 from twin.store.release import Release, Staging
 
 
-def run_stages(project: Project, key: str, options: BuildOptions, progress: Progress, watch: Stopwatch) -> BuildResult:
-    """Runs every stage and publishes; see `pipelines.run.build`."""
-    pa.set_memory_pool(pa.system_memory_pool())  # gives back what a stage no longer needs; the default keeps it
+def run_stages(reading: Reading, options: BuildOptions, progress: Progress, watch: Stopwatch) -> BuildResult:
+    """Runs the stages that follow reading, and publishes; see `pipelines.run.build`."""
+    plan, pool = reading.plan, reading.pool
+    project = plan.project
     out = output_path(project)
-    work = project.root / WORK / key
-    discard_other_work(project.root / WORK, key)
-    with watch.stage("open"):
-        plan = make_plan(project, key)
-        staging = Staging.open(out, key)
-    count = worker_count(options.workers or project.output.workers)
-    with workers(count, plan.features) as pool:
-        ingested = read_sources(plan, work, options.force, (pool, progress, watch))
-        if count > 1:
-            each = count if isinstance(pool, ProcessPoolExecutor) else 1  # threads share what one of them has loaded
-            warmed = [pool.submit(for_tiles, number) for number in range(each)]
-            del warmed  # nobody waits for them: a worker that fails here will say so in its first tile
-        with open_project_registry(project) as registry:
-            built = [
-                _layer(plan, layer, ingested, registry, (pool, staging, out, options, progress, watch))
-                for layer in sorted(plan.attributes)
-            ]
-            areas = read_areas(project, registry)
-            report = Report(tuple(one.report for one in built), _issues(plan, ingested, built, areas))
-            with watch.stage("publish"):
-                if areas is not None:
-                    areas.remember(registry)
-                published = publish_release(plan, staging, built, report, registry, None, areas)
+    staging = Staging.open(out, plan.build_key)
+    ingested = reading.finish(progress, watch)
+    _warm(pool, worker_count(options.workers or project.output.workers))
+    with open_project_registry(project) as registry:
+        built = [
+            _layer(plan, layer, ingested, registry, (pool, staging, out, options, progress, watch))
+            for layer in sorted(plan.attributes)
+        ]
+        areas = read_areas(project, registry)
+        report = Report(tuple(one.report for one in built), _issues(plan, ingested, built, areas))
+        with watch.stage("publish"):
+            if areas is not None:
+                areas.remember(registry)
+            published = publish_release(plan, staging, built, report, registry, None, areas)
     with watch.stage("keep"):
-        _keep(project, work, ingested, built, published.release)
+        _keep(project, reading.work, ingested, built, published.release)
     return published.result(built, report, watch)
 
 
-def discard_other_work(folder: Path, key: str) -> None:
-    """Takes away what a build of another input left unfinished in the folder of work; `kept` stays."""
-    for other in folder.iterdir() if folder.is_dir() else ():
-        if other.name not in (key, KEPT):
-            shutil.rmtree(other, ignore_errors=True)
-
-
-@dataclass(frozen=True, slots=True)
-class SourcesRead:
-    """What reading gave: per task, in the order of the plan.
-
-    Attributes:
-        contexts: How each file was read, by its number.
-        results: What each task gave.
-        described: What each file was read from and by, for the next build.
-    """
-
-    contexts: dict[int, IngestContext]
-    results: dict[BlockTask, Ingested]
-    described: list[dict[str, str]]
+def _warm(pool: Executor, count: int) -> None:
+    """Has the workers load what tiles need; nobody waits: one that fails here will say so in its first tile."""
+    each = count if isinstance(pool, ProcessPoolExecutor) else 1  # threads share what one of them has loaded
+    for number in range(each if count > 1 else 0):
+        pool.submit(for_tiles, number)
 
 
 def _keep(project: Project, work: Path, read: SourcesRead, built: list[LayerRelease], release: str) -> None:
@@ -109,44 +84,6 @@ def _keep(project: Project, work: Path, read: SourcesRead, built: list[LayerRele
     else:
         shutil.rmtree(work, ignore_errors=True)
         shutil.rmtree(kept, ignore_errors=True)
-
-
-def read_sources(plan: BuildPlan, work: Path, force: bool, tools: tuple[Executor, Progress, Stopwatch]) -> SourcesRead:
-    """Reads every source into segments under `work`, on the workers of the pool."""
-    pool, progress, watch = tools
-    work.mkdir(parents=True, exist_ok=True)
-    rules = {number: source_rules(plan.project, source) for number, source in enumerate(plan.project.sources)}
-    described = describe(plan, rules)
-    contexts = _contexts(plan, work, rules, [None] * len(described) if force else find(work.with_name(KEPT), described))
-    progress.stage("read", plan.features, "features")
-    results: dict[BlockTask, Ingested] = {}
-    with watch.stage("ingest"):
-        for task, result in run_all(pool, partial(_ingest_task, contexts), plan.tasks, ahead=8):
-            results[task] = result
-            progress.advance(result.features)
-    return SourcesRead(contexts, results, described)
-
-
-def _ingest_task(contexts: dict[int, IngestContext], task: BlockTask) -> Ingested:
-    return ingest(task, contexts[task.file])
-
-
-def _contexts(
-    plan: BuildPlan, work: Path, rules: Mapping[int, SourceRules], kept: Sequence[KeptFile | None]
-) -> dict[int, IngestContext]:
-    return {
-        number: IngestContext(
-            file=file,
-            source=plan.project.sources[file.source],
-            layer=plan.project.layers[plan.project.sources[file.source].layer],
-            rules=rules[file.source],
-            attributes=plan.attributes[plan.project.sources[file.source].layer],
-            working_crs=plan.project.project.working_crs,
-            folder=work,
-            kept=kept[number],
-        )
-        for number, file in enumerate(plan.files)
-    }
 
 
 _Tools = tuple[Executor, Staging, Path, BuildOptions, Progress, Stopwatch]

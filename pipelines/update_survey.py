@@ -9,15 +9,14 @@ import pyarrow as pa
 
 from pipelines.adopt import versions_of_index, versions_of_release
 from pipelines.areas import area_rows, read_areas
-from pipelines.build_result import WORK, BuildOptions
+from pipelines.build_result import BuildOptions
 from pipelines.identify import identify
 from pipelines.layer import layer_report, prepare, require_something
-from pipelines.plan import make_plan
-from pipelines.pool import worker_count, workers
 from pipelines.progress import Progress, Stopwatch
 from pipelines.project import Project
 from pipelines.publish import index_columns, polygons
-from pipelines.stages import discard_other_work, features_of, read_sources
+from pipelines.reading import begin_reading
+from pipelines.stages import features_of
 from twin.registry.identity import IdentityRegistry
 from twin.report import LayerReport
 
@@ -56,14 +55,9 @@ def read_edition(
     Raises:
         TwinError: See the stages of a build.
     """
-    pa.set_memory_pool(pa.system_memory_pool())
     progress, watch = tell
-    work = project.root / WORK / key
-    discard_other_work(project.root / WORK, key)
-    with watch.stage("open"):
-        plan = make_plan(project, key)
-    with workers(worker_count(options.workers or project.output.workers), plan.features) as pool:
-        read = read_sources(plan, work, options.force, (pool, progress, watch))
+    with begin_reading(project, key, options, progress, watch) as reading:
+        plan, read = reading.plan, reading.finish(progress, watch)
     areas = read_areas(project, registry)
     tables, reports = [], []
     for layer in sorted(plan.attributes):
