@@ -12,38 +12,12 @@ import orjson
 
 from twin.live.model import Link, Place, Refusal, Report, Stored
 
-COLUMNS = [
-    "number",
-    "recorded_ms",
-    "source",
-    "message_id",
-    "case_id",
-    "kind",
-    "status",
-    "severity",
-    "title",
-    "occurred_ms",
-    "reported_ms",
-    "due_ms",
-    "place_geid",
-    "place_code",
-    "place_sensor",
-    "address",
-    "place_lon",
-    "place_lat",
-    "place_h",
-    "accuracy_m",
-    "value",
-    "unit",
-    "data",
-    "geid",
-    "method",
-    "confidence",
-    "distance_m",
-    "lon",
-    "lat",
-    "h",
-]
+_NAMES = (
+    "number recorded_ms source message_id case_id kind status severity title occurred_ms reported_ms due_ms"
+    " place_geid place_code place_sensor address place_lon place_lat place_h accuracy_m"
+    " value unit data geid method confidence distance_m lon lat h"
+)
+COLUMNS = tuple(_NAMES.split())
 """Of the table of reports, in the order of every row; `number` is the offset, a word that SQL keeps for itself."""
 
 REFUSAL_COLUMNS = ("number", "recorded_ms", "source", "code", "reason", "body", "mended_by")

@@ -117,7 +117,7 @@ class SqliteDatabase(Closing):
 
     def one_of(self, column: str) -> str:
         """A condition: the column is one of the values given as `values`."""
-        return f"{column} IN (SELECT value FROM json_each(?))"
+        return f"{column} IN (SELECT value FROM json_each(?))"  # noqa: S608
 
     def values(self, texts: Collection[str]) -> str:
         """Texts as one value for `one_of`."""
@@ -197,7 +197,8 @@ def _make(connection: sqlite3.Connection) -> None:
 
 
 def _is_new(connection: sqlite3.Connection) -> bool:
-    return connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return int(tables) == 0
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
