@@ -36,7 +36,7 @@ class HubLimits:
         replay: How many reports a client may lie behind before the state is the shorter way.
         page: Reports read from the store at once.
         linger_s: Shortest time between two rounds to all clients; a report after a pause goes out at once.
-        poll_s: How often the store is looked at for what other processes wrote.
+        poll_s: How often the store is looked at, should word of what other processes wrote have been lost.
         heartbeat_s: A client that was told nothing for so long is told the position.
     """
 
@@ -47,7 +47,7 @@ class HubLimits:
     replay: int = 100_000
     page: int = 1000
     linger_s: float = 0.01
-    poll_s: float = 0.1
+    poll_s: float = 0.5
     heartbeat_s: float = 15.0
 
 
@@ -96,6 +96,7 @@ class Hub:
         epoch: Of the store.
         limits: Bounds.
         counts: What it has done.
+        encode: Writes a report as it is sent.
     """
 
     def __init__(self, store: EventStore, encode: Encode, limits: HubLimits | None = None) -> None:
@@ -112,7 +113,7 @@ class Hub:
         self.position = 0
         self._tail = 0  # of the log, as far as it was taken; `position` follows with the next round
         self._store = store
-        self._encode = encode
+        self.encode = encode
         self._channels: dict[Selection, Channel] = {}
         self._everybody: dict[Subscription, None] = {}
         self._recent: deque[Item] = deque(maxlen=self.limits.recent)
@@ -123,6 +124,7 @@ class Hub:
         self._tasks: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_listening: Callable[[], None] | None = None
+        #: The question a selection asks of a report.
         self.match = lru_cache(maxsize=1024)(matcher)
 
     @property
@@ -148,9 +150,7 @@ class Hub:
         """Begins at the end of the log and follows it."""
         self._loop = asyncio.get_running_loop()
         self.position = self._tail = await asyncio.to_thread(self._store.last)
-        listen = getattr(self._store, "listen", None)
-        if listen is not None:
-            self._stop_listening = await asyncio.to_thread(listen, self._woken)
+        self._stop_listening = await asyncio.to_thread(self._store.listen, self._woken)
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._pulse())]
 
     def close(self) -> None:
@@ -194,6 +194,8 @@ class Hub:
         made = Subscription(self, selection, position, problem)
         self._everybody[made] = None
         self.counts.subscribed += 1
+        if not self.running:
+            made.close()
         return made
 
     def _resolve(self, after: int | str | None) -> tuple[int, str | None]:
@@ -241,7 +243,7 @@ class Hub:
         rows = self._store.after(after, self.limits.page)
         if after + 1 < self._store.first():  # asked after reading: what was given up meanwhile is noticed
             return Page((), after, expired=True)
-        items = [Item(stored, self._encode) for stored in rows if stored.offset <= upto]
+        items = [Item(stored, self.encode) for stored in rows if stored.offset <= upto]
         whole = len(rows) < self.limits.page or len(items) < len(rows)
         return Page(items, upto if whole else items[-1].offset)
 
@@ -258,7 +260,7 @@ class Hub:
 
     def _advance(self, fresh: Sequence[Stored]) -> None:
         """Puts reports into the next round to the clients."""
-        self._outgoing.extend(Item(stored, self._encode) for stored in fresh)
+        self._outgoing.extend(Item(stored, self.encode) for stored in fresh)
         self._tail = fresh[-1].offset
         self.counts.published += len(fresh)
         if self._flushing is None and self._loop is not None:

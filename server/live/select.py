@@ -18,33 +18,45 @@ Match = Callable[[Stored], bool]
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """Somewhere reports are wanted from: linked to one of some entities, or drawn inside an outline.
+
+    Attributes:
+        geids: The entities; two regions of the same entities are the same.
+        outline: In degrees, prepared.
+    """
+
+    geids: frozenset[str]
+    outline: Any = field(default=None, compare=False, repr=False)
+
+    def holds(self, stored: Stored) -> bool:
+        """True where a report belongs here."""
+        link = stored.link
+        if link.geid in self.geids:
+            return True
+        if self.outline is None or link.lon is None or link.lat is None:
+            return False
+        return bool(shapely.contains_xy(self.outline, link.lon, link.lat))
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
-    """A filter and an area.
+    """A filter and regions, all of which have to hold.
 
     Attributes:
         filter: What the store understands.
-        area: geid of an administrative area; None: everywhere. Two selections of one area are the same.
-        outline: Its outline in degrees, prepared; belongs to `area`.
+        regions: What only the server knows.
     """
 
     filter: Filter = field(default_factory=Filter)
-    area: str | None = None
-    outline: Any = field(default=None, compare=False, repr=False)
-
-
-def within(outline: Any, stored: Stored) -> bool:
-    """True where a report is drawn inside an outline; what is drawn nowhere lies in no area."""
-    link = stored.link
-    return link.lon is not None and link.lat is not None and bool(shapely.contains_xy(outline, link.lon, link.lat))
+    regions: tuple[Region, ...] = ()
 
 
 def matcher(selection: Selection) -> Match:
     """A selection as a function, with only those conditions that matter to it."""
     wanted = selection.filter
     checks = [check for make in _MAKERS if (check := make(wanted)) is not None]
-    if selection.outline is not None:
-        outline = selection.outline
-        checks.append(lambda stored: within(outline, stored))
+    checks.extend(region.holds for region in selection.regions)
     if not checks:
         return lambda _: True
     if len(checks) == 1:
