@@ -74,7 +74,7 @@ class Application:
         self.viewer = Viewer(settings.viewer, f"{self._viewer_prefix}/", self.metrics)
         registered = Registered(registry_location(settings.root))
         self.timeline = Timeline(registry_location(settings.root), authority_of(self.releases))
-        self.live = open_live(settings, self.releases)
+        self.live = open_live(settings, self.releases, registered, self.timeline)
         self.context = Context(settings, self.releases, self.viewer.built, registered, self.timeline, self.live)
         self._raw = raw_paths(self.context)
         self._entities_prefix = f"{base}/entities/"
@@ -218,8 +218,9 @@ def make_api(context: Context, lifespan: object) -> FastAPI:
         lifespan=lifespan,  # type: ignore[arg-type]
         dependencies=[Depends(refuse_unknown_parameters)],
     )
-    served = (landing, release_router, archives, history, entities, resolve, features, geovolumes, health)
-    for module in (*served, events_in, events_out, sensorthings, indicators):
+    live = (events_in, events_out, sensorthings, indicators)
+    # `/entities/{id:path}` takes whatever follows: what lies below an entity comes first
+    for module in (landing, release_router, archives, history, *live, entities, resolve, features, geovolumes, health):
         api.include_router(module.router(context))
     api.add_exception_handler(ProblemError, _on_problem)
     api.add_exception_handler(HTTPException, _on_http)

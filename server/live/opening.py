@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from server.live.credentials import Gate
+from server.live.hub import Hub, cloudevent_bytes
+from server.live.intake import reader
+from server.live.limits import Rates
+from server.live.linking import Linking
 from server.live.live import Live
+from server.live.retention import Retention
 from server.releases import Releases
+from server.retired import Registered
 from server.settings import Settings, read_project_file
-from twin.errors import MisuseError
+from server.timeline import Timeline
 from twin.live.config import EVENTS_FILE, LiveConfig, read_live
+from twin.live.kinds import Kinds, read_kinds
+from twin.live.open import open_events, open_keys
+from twin.live.rules import ParseRules
+from twin.live.sensors import read_sensors
+from twin.live.times import zone_of
 from twin.registry import place
 
 
@@ -35,14 +47,41 @@ def live_config(root: Path) -> LiveConfig | None:
     return config
 
 
-def open_live(settings: Settings, releases: Releases) -> Live | None:
-    """Opens the events of what is served.
+def open_live(settings: Settings, releases: Releases, registered: Registered, timeline: Timeline) -> Live | None:
+    """Opens the events of what is served; None where it has none.
 
     Raises:
-        TwinError: The project file is wrong, or the store cannot be opened.
+        TwinError: The project file or a table it names is wrong, or the store cannot be opened.
     """
     config = live_config(settings.root)
     if config is None:
         return None
-    del releases
-    raise MisuseError("events are not served yet", next_step="leave [live] out of twin.toml")
+    kinds = read_kinds(None if config.kinds is None else config.path(config.kinds))
+    sensors = {} if config.sensors is None else read_sensors(config.path(config.sensors))
+    rules = parse_rules(config, kinds)
+    where = events_location(settings.root)
+    store, keys = open_events(where), open_keys(where)
+    tie = Linking(releases, store, sensors, kinds, registered, timeline.successors)
+    gate = Gate(keys, Rates(config.rate, config.burst), settings.loopback, config.read_without_key)
+    live = Live(store, reader(rules), tie, Hub(store, cloudevent_bytes(settings.base_path)), gate, config, kinds)
+    live.feeds.append(Retention(store, kinds))
+    return live
+
+
+def parse_rules(config: LiveConfig, kinds: Kinds) -> ParseRules:
+    """What the parser of events goes by.
+
+    Raises:
+        MisuseError: There is no such time zone.
+    """
+    return ParseRules(
+        kinds=kinds,
+        crs=config.crs,
+        zone=zone_of(config.time_zone),
+        max_skew_ms=int(config.max_skew_s * 1000),
+        max_age_ms=int(config.max_age_days * 86_400_000) or None,
+        max_bytes=config.max_event_kib << 10,
+        max_body_bytes=config.max_body_kib << 10,
+        max_batch=config.max_batch,
+        max_depth=config.max_depth,
+    )

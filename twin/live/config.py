@@ -115,10 +115,13 @@ class LiveConfig:
         sensors: CSV or TOML file with the table of fixed sensors.
         indicators: TOML file with indicators beside the starter set.
         time_zone: Zone of times written without one.
-        max_body_kib: Largest request body, KiB.
-        max_batch: Most events in one request.
+        crs: Reference system of positions that name none: EPSG code, "gcj02", "bd09".
+        max_event_kib: Largest event, KiB.
+        max_body_kib: Largest request body, KiB; a stream of lines may be longer.
+        max_batch: Most events in one request; a stream of lines may hold more.
         max_depth: Deepest nesting of an event's JSON.
         max_skew_s: How far ahead of the clock an event may lie, seconds.
+        max_age_days: How old an event may be, days; 0: any age.
         rate: Events a second one key may send on the long run.
         burst: Events one key may send at once.
         read_without_key: Anybody who reaches the server may read events; without it reading needs a key where there
@@ -132,10 +135,13 @@ class LiveConfig:
     sensors: str | None = None
     indicators: str | None = None
     time_zone: str = "Asia/Shanghai"
+    crs: str = "EPSG:4326"
+    max_event_kib: int = 64
     max_body_kib: int = 16384
     max_batch: int = 10_000
-    max_depth: int = 16
+    max_depth: int = 8
     max_skew_s: float = 300.0
+    max_age_days: float = 0.0
     rate: float = 50_000.0
     burst: int = 100_000
     read_without_key: bool = False
