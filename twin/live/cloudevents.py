@@ -186,7 +186,8 @@ def _required(document: Mapping[str, Any], name: str, limit: int) -> str:
 
 def _data_of(document: Mapping[str, Any]) -> Mapping[str, Any]:
     content_type = document.get("datacontenttype")
-    if "data_base64" in document or (content_type is not None and "json" not in str(content_type).lower()):
+    json = content_type is None or (isinstance(content_type, str) and "json" in content_type.lower())
+    if "data_base64" in document or not json:
         raise Refused("not_json_data", "`data` must be a JSON object; data_base64 and other content types are not read")
     data = document.get("data")
     if data is None:
@@ -198,9 +199,8 @@ def _data_of(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _type_of(text: str, rules: ParseRules) -> tuple[Kind, str | None]:
     """Kind and status of a CloudEvents type."""
-    ours = text if text.startswith(TYPE_PREFIX) else None
-    named = rules.types.get(text) or (ours[len(TYPE_PREFIX) :] if ours else None)
-    if named is None:
+    named = text[len(TYPE_PREFIX) :] if text.startswith(TYPE_PREFIX) else rules.types.get(text)
+    if not named or named.endswith("."):
         raise Refused(
             "unknown_type", f"type {text[:80]!r} is neither twin.<kind>.<status> nor in the table of types of twin.toml"
         )
@@ -247,9 +247,9 @@ def _times(
 ) -> tuple[int, int | None, int | None, bool]:
     """Occurred, reported, due, and whether the first was not told at all."""
     reported = _time(data, "reported", rules)
-    occurred = _time(data, "occurred", rules)
+    occurred, sent = _time(data, "occurred", rules), _time(document, "time", rules)
     if occurred is None:
-        occurred = _time(document, "time", rules)
+        occurred = sent
     told = occurred if occurred is not None else reported
     moment = now if told is None else told
     for name, value in (("occurred", moment), ("reported", reported)):
@@ -286,8 +286,9 @@ def _place_of(value: object, subject: object, rules: ParseRules) -> tuple[Place,
     elif not isinstance(value, Mapping):
         raise Refused("wrong_type", "`place` is neither an object nor an address")
     geid, code = text_of(value.get("geid"), "place.geid", 256), text_of(value.get("code"), "place.code", 256)
-    if subject is not None and geid is None and code is None:
-        geid, code = _subject(text_of(subject, "subject", 512))
+    about = text_of(subject, "subject", 512)
+    if about is not None and geid is None and code is None:
+        geid, code = (about, None) if geids.check(about) else (None, about)
     given = read_position(value, rules.crs)
     accuracy = number_of(value.get("accuracy_m"), "place.accuracy_m")
     if accuracy is not None and accuracy < 0:
@@ -303,12 +304,6 @@ def _place_of(value: object, subject: object, rules: ParseRules) -> tuple[Place,
         accuracy,
     )
     return place, given, {key: part for key, part in value.items() if key not in _PLACE}
-
-
-def _subject(text: str | None) -> tuple[str | None, str | None]:
-    if text is None:
-        return None, None
-    return (text, None) if geids.check(text) else (None, text)
 
 
 def _rest(

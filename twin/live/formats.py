@@ -54,16 +54,26 @@ def read_rows(path: Path | str, mapping: ColumnMapping, rules: ParseRules | None
     """
     used = rules or ParseRules()
     for block in _blocks(read_events(path, mapping, used)):
-        documents = [event for event in block if not isinstance(event, Refused)]
-        reports = iter(parse_batch(documents, used))
-        for event in block:
-            if isinstance(event, Refused):
-                yield event
-                continue
-            report = next(reports)
-            if isinstance(report, Refused) and not report.body:
-                report.body = row_text(event)
-            yield report
+        yield from _checked(block, used)
+
+
+def parse_rows(rows: Sequence[object], mapping: ColumnMapping, rules: ParseRules) -> list[Report | Refused]:
+    """The reports of rows that came another way: payloads of a broker, answers of a service. As `read_rows`."""
+    now = rules.now()
+    found: list[dict[str, Any] | Refused] = []
+    for row in rows:
+        taken = _as_row(row)
+        found.extend([taken] if isinstance(taken, Refused) else events_of(taken, mapping, now))
+    return list(_checked(found, rules))
+
+
+def _checked(events: Sequence[dict[str, Any] | Refused], rules: ParseRules) -> Iterator[Report | Refused]:
+    reports = iter(parse_batch([event for event in events if not isinstance(event, Refused)], rules))
+    for event in events:
+        report = event if isinstance(event, Refused) else next(reports)
+        if isinstance(report, Refused) and not report.body:
+            report.body = row_text(event)
+        yield report
 
 
 def read_events(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,8 +18,13 @@ from twin.live.values import number_of
 
 #: Written by sources that mean WGS 84 longitude and latitude; nothing has to be converted.
 _PLAIN = frozenset({"EPSG:4326", "epsg:4326", "WGS84", "wgs84", "OGC:CRS84", "CRS84"})
-#: Codes and names are short. A definition written in full may be the secret of a city and has no place in a report.
-_LONGEST_NAME = 80
+#: What a report may state: codes, and the names that stand in no register. A definition in full may be the secret of a
+#: city and has no place in a report; looking through the register for a name costs 0.3 s a time.
+_STATED = re.compile(
+    r"(?:[A-Za-z]{2,8}:[A-Za-z0-9]{1,12}|urn:ogc:def:crs:[A-Za-z]{2,8}:[\d.]{0,8}:[A-Za-z0-9]{1,12}"
+    r"|gcj-?02|bd-?09(?:ll)?|wgs-?84|crs84|cgcs-?2000)\Z",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,6 @@ class Given:
     x: float
     y: float
     crs: str
-    stated: bool
 
     @property
     def plain(self) -> bool:
@@ -44,22 +49,32 @@ def read_position(place: Mapping[str, Any], default_crs: str) -> Given | None:
     Raises:
         Refused: `bad_position`, `bad_number`, `wrong_type`, `unknown_crs`.
     """
-    names = ("lon", "lat") if "lon" in place or "lat" in place else ("x", "y")
-    x, y = (number_of(place.get(name), f"place.{name}") for name in names)
-    if x is None and y is None:
-        return None
-    if x is None or y is None:
-        raise Refused("bad_position", f"the place has only one of `{names[0]}` and `{names[1]}`")
     stated = place.get("crs")
-    if stated is not None and (not isinstance(stated, str) or len(stated) > _LONGEST_NAME):
-        raise Refused("unknown_crs", "`place.crs` must be a code or a name, such as EPSG:4549 or gcj02")
-    given = Given(x, y, (stated or "").strip() or default_crs, bool(stated))
+    if stated and not (isinstance(stated, str) and _STATED.match(stated.strip())):
+        raise Refused("unknown_crs", "`place.crs` must be a code such as EPSG:4549, or gcj02, bd09, wgs84, cgcs2000")
+    degrees, plane = _pair(place, "lon", "lat"), _pair(place, "x", "y")
+    if degrees and plane:
+        raise Refused("bad_position", "the place has both `lon`, `lat` and `x`, `y`: send the one that was measured")
+    pair = degrees or plane
+    if pair is None:
+        return None
+    x, y = pair
+    given = Given(x, y, stated.strip() if stated else default_crs)
     if not given.plain:
         return given
     if x == 0.0 and y == 0.0:
         return None
     check_degrees(x, y)
     return given
+
+
+def _pair(place: Mapping[str, Any], first: str, second: str) -> tuple[float, float] | None:
+    x, y = number_of(place.get(first), f"place.{first}"), number_of(place.get(second), f"place.{second}")
+    if x is None and y is None:
+        return None
+    if x is None or y is None:
+        raise Refused("bad_position", f"the place has only one of `{first}` and `{second}`")
+    return x, y
 
 
 def check_degrees(lon: float, lat: float) -> None:
@@ -86,16 +101,15 @@ def to_degrees(given: Sequence[Given]) -> list[tuple[float, float] | Refused]:
 
 def is_public(crs: str) -> bool:
     """True where coordinates in the system may be shown beside those in WGS 84: together they tell its definition."""
-    return crs in _PLAIN or _step(crs)[0].public
+    found = _step(crs)
+    return not isinstance(found, Refused) and found[0].public
 
 
 def _converted(crs: str, given: Sequence[Given]) -> Sequence[tuple[float, float] | Refused]:
-    try:
-        step = _step(crs)[1]
-    except CrsError as error:
-        refusal = Refused("unknown_crs", f"{error.what}; {error.next_step}".rstrip("; "))
-        return [refusal] * len(given)
-    return _by_step(step, np.array([(item.x, item.y) for item in given], np.float64))
+    found = _step(crs)
+    if isinstance(found, Refused):
+        return [found] * len(given)
+    return _by_step(found[1], np.array([(item.x, item.y) for item in given], np.float64))
 
 
 def _by_step(step: Any, xy: npt.NDArray[np.float64]) -> list[tuple[float, float] | Refused]:
@@ -110,7 +124,11 @@ def _by_step(step: Any, xy: npt.NDArray[np.float64]) -> list[tuple[float, float]
     return [(lon, lat) if fit else outside for (lon, lat), fit in zip(lonlat.tolist(), fits.tolist(), strict=True)]
 
 
-@lru_cache(maxsize=64)
-def _step(crs: str) -> tuple[Crs, Any]:
-    parsed = parse_crs(crs)
-    return parsed, to_wgs84_lonlat(parsed)
+@lru_cache(maxsize=256)
+def _step(crs: str) -> tuple[Crs, Any] | Refused:
+    """A system and the way from it to WGS 84; failures are kept too, for finding nothing takes as long."""
+    try:
+        parsed = parse_crs(crs)
+        return parsed, to_wgs84_lonlat(parsed)
+    except CrsError as error:
+        return Refused("unknown_crs", f"{error.what}; {error.next_step}".rstrip("; "))

@@ -84,7 +84,7 @@ def _moment(text: str, formats: Sequence[str], name: str) -> datetime | int:
     for pattern in formats:
         try:
             return _by_format(text, pattern)
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
     if formats:
         raise _unreadable(text, name, f"in none of the formats {', '.join(formats)}")
@@ -96,7 +96,7 @@ def _moment(text: str, formats: Sequence[str], name: str) -> datetime | int:
         pass
     try:
         return datetime.strptime(text, "%Y%m%d%H%M%S") if len(text) == 14 and text.isdigit() else _loose(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise _unreadable(text, name, "in no form that is read; write 2026-11-22T08:00:00+08:00") from error
 
 

@@ -52,11 +52,12 @@ def number_of(value: object, name: str) -> float | None:
     if isinstance(value, str) and not value.strip():
         return None
     try:
-        number = float(value)
+        number = math.nan if isinstance(value, str) and "_" in value else float(value)
     except (ValueError, OverflowError) as error:
-        raise Refused("bad_number", f"`{name}`: {str(value)[:40]!r} is no number") from error
+        shown = repr(value[:40]) if isinstance(value, str) else "what it holds"
+        raise Refused("bad_number", f"`{name}`: {shown} is no number that can be kept") from error
     if not math.isfinite(number):
-        raise Refused("bad_number", f"`{name}` is not finite")
+        raise Refused("bad_number", f"`{name}` is not a finite number")
     return number
 
 
