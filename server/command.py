@@ -17,6 +17,7 @@ from server.viewer_files import NOT_BUILT
 from twin.errors import MisuseError
 
 _GRACE_SECONDS = 10
+_LARGEST_MESSAGE = 1 << 16
 _HIGHEST_PORT = 65535
 
 
@@ -57,8 +58,9 @@ def address_of(settings: Settings, port: int) -> str:
 class Server(uvicorn.Server):
     """Says where it listens once it does."""
 
-    def __init__(self, config: uvicorn.Config, url: str, browser: bool) -> None:
+    def __init__(self, app: Application, config: uvicorn.Config, url: str, browser: bool) -> None:
         super().__init__(config)
+        self._app = app
         self._url = url
         self._browser = browser
 
@@ -71,6 +73,12 @@ class Server(uvicorn.Server):
         typer.echo(f"Serving {self._url} (stop with Ctrl-C)")
         if self._browser:
             webbrowser.open(self._url)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stops; streams are ended first, or they would hold the end back for as long as it may take."""
+        if self._app.live is not None:
+            self._app.live.hub.close()
+        await super().shutdown(sockets=sockets)
 
 
 def settle() -> None:
@@ -92,11 +100,13 @@ def make_server(app: Application, port: int, browser: bool = False) -> Server:
         server_header=False,
         proxy_headers=False,
         lifespan="on",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=_LARGEST_MESSAGE,
+        ws_per_message_deflate=False,  # a compressor a connection would cost 300 KiB each
         interface="asgi3",
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-    return Server(config, address_of(app.settings, port), browser)
+    return Server(app, config, address_of(app.settings, port), browser)
 
 
 def run(settings: Settings, browser: bool = False) -> None:
