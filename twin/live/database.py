@@ -67,21 +67,28 @@ class Pool(Generic[Connection]):
     Args:
         open_one: Opens one.
         close_one: Closes one.
+        begin: The first statement of a reader; one that lay idle and fails here is as dead as the others that lie idle.
+        errors: How that failure shows.
     """
 
-    def __init__(self, open_one: Callable[[], Connection], close_one: Callable[[Connection], None]) -> None:
+    def __init__(
+        self,
+        open_one: Callable[[], Connection],
+        close_one: Callable[[Connection], None],
+        begin: Callable[[Connection], object],
+        errors: type[Exception],
+    ) -> None:
         self._open = open_one
         self._close = close_one
+        self._begin = begin
+        self._errors = errors
         self._idle: deque[Connection] = deque()
         self._closed = threading.Event()
 
     @contextmanager
     def borrow(self) -> Iterator[Connection]:
-        """One for this block; after an error it is not used again."""
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._open()
+        """One for this block, which has begun to read; after an error it is not used again."""
+        connection = self._begun()
         try:
             yield connection
         except BaseException:
@@ -91,14 +98,32 @@ class Pool(Generic[Connection]):
         if len(self._idle) > _MOST_IDLE or self._closed.is_set():
             self._drop(1)
 
-    def clear(self) -> None:
-        """Closes what nobody uses: the database they spoke to has gone."""
-        self._drop(len(self._idle))
+    def _begun(self) -> Connection:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return self._fresh()
+        try:
+            self._begin(connection)
+        except self._errors:  # the database went away and may have come back
+            self._close(connection)
+            self._drop(len(self._idle))
+            return self._fresh()
+        return connection
+
+    def _fresh(self) -> Connection:
+        connection = self._open()
+        try:
+            self._begin(connection)
+        except BaseException:
+            self._close(connection)
+            raise
+        return connection
 
     def close(self) -> None:
         """Closes what nobody uses, and the others when they come back."""
         self._closed.set()
-        self.clear()
+        self._drop(len(self._idle))
 
     def _drop(self, count: int) -> None:
         for _ in range(count):

@@ -24,6 +24,12 @@ _ORDER = 0x54574E4501  # held from before a report gets its offset until it can 
 _MAKING = 0x54574E4502
 _LOOK_S = 0.5
 _AGAIN_S = (0.1, 0.5, 2.0, 5.0)
+_SETTINGS = (
+    "SET client_min_messages = warning",
+    # A server set to answer before it has flushed would lose what was acknowledged; a stricter one stays strict.
+    "SELECT set_config('synchronous_commit', 'on', false)"
+    " WHERE current_setting('synchronous_commit') IN ('off', 'local')",
+)
 
 
 class _PostgresSession:
@@ -78,28 +84,28 @@ class PostgresDatabase(Closing):
         self._writer: psycopg.Connection[Any] | None = None
         with self._explaining():
             _make(self._open(), self._address)
-        self._readers: Pool[psycopg.Connection[Any]] = Pool(self._open_reader, lambda one: one.close())
+        self._readers: Pool[psycopg.Connection[Any]] = Pool(
+            self._open_reader, lambda one: one.close(), lambda one: one.execute("BEGIN"), driver().Error
+        )
 
-    def _open(self) -> psycopg.Connection[Any]:
+    def _open(self, *settings: str) -> psycopg.Connection[Any]:
         defaults = {"connect_timeout": "10", "application_name": "twin-events", "keepalives_idle": "30"}
         given = {**defaults, **self._address.parameters, "client_encoding": "UTF8"}
         connection: psycopg.Connection[Any] = driver().connect(**given, autocommit=True)
-        connection.execute(
-            "SELECT set_config('lock_timeout', %s, false)", (f"{max(1, round(self._patience_s * 1e3))}",)
-        )
-        connection.execute("SET client_min_messages = warning")
-        # A server set to answer before it has flushed would lose what was acknowledged; a stricter one stays strict.
-        connection.execute(
-            "SELECT set_config('synchronous_commit', 'on', false)"
-            " WHERE current_setting('synchronous_commit') IN ('off', 'local')"
-        )
+        try:
+            patience = str(max(1, round(self._patience_s * 1000)))
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", (patience,))
+            for statement in (*_SETTINGS, *settings):
+                connection.execute(statement.encode())
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _open_reader(self) -> psycopg.Connection[Any]:
-        connection = self._open()
-        connection.execute("SET default_transaction_read_only = on")
-        connection.execute("SET default_transaction_isolation = 'repeatable read'")
-        return connection
+        return self._open(
+            "SET default_transaction_read_only = on", "SET default_transaction_isolation = 'repeatable read'"
+        )
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -109,7 +115,6 @@ class PostgresDatabase(Closing):
             StoreError: It cannot be read.
         """
         with self._explaining(), self._readers.borrow() as connection:
-            self._begin(connection)
             yield _PostgresSession(connection)
             connection.execute("COMMIT")
 
@@ -186,9 +191,7 @@ class PostgresDatabase(Closing):
         return stop
 
     def _listening(self) -> psycopg.Connection[Any]:
-        connection = self._open()
-        connection.execute(f"LISTEN {CHANNEL}".encode())
-        return connection
+        return self._open(f"LISTEN {CHANNEL}")
 
     def _hear(self, connection: psycopg.Connection[Any], callback: Callable[[], None], done: threading.Event) -> None:
         tried = 0
@@ -213,14 +216,6 @@ class PostgresDatabase(Closing):
         with self._lock:
             if self._writer is not None:
                 self._writer.close()
-
-    def _begin(self, connection: psycopg.Connection[Any]) -> None:
-        """Begins to read; where that fails, whoever waits in the pool is as dead as this one."""
-        try:
-            connection.execute("BEGIN")
-        except driver().Error:
-            self._readers.clear()
-            raise
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:

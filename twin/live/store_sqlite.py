@@ -67,7 +67,9 @@ class SqliteDatabase(Closing):
         with self._explaining():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = self._prepared()
-        self._readers: Pool[sqlite3.Connection] = Pool(self._open_reader, sqlite3.Connection.close)
+        self._readers: Pool[sqlite3.Connection] = Pool(
+            self._open_reader, sqlite3.Connection.close, lambda one: one.execute("BEGIN"), sqlite3.Error
+        )
 
     def _prepared(self) -> sqlite3.Connection:
         """A connection that may write, to a file that is a log of ours."""
@@ -94,7 +96,6 @@ class SqliteDatabase(Closing):
             StoreError: It cannot be read.
         """
         with self._explaining(), self._readers.borrow() as connection:
-            connection.execute("BEGIN")
             yield _SqliteSession(connection)
             connection.execute("COMMIT")
 
