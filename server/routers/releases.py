@@ -24,13 +24,14 @@ def describe_layer(context: Context, layer: Layer) -> dict[str, Any]:
 
 
 def describe_release(context: Context, pair: Pair) -> dict[str, Any]:
-    """The release as clients see it."""
+    """The release as clients see it; `events` stands in it where the server has live events."""
     current = pair.current
     return {
         "release": current.id,
         "previous": None if pair.previous is None else pair.previous.id,
         **{key: current.record[key] for key in _SHOWN if key in current.record},
         "entities": len(current.index),
+        **({} if context.live is None else {"events": context.url("events")}),
         "layers": {name: describe_layer(context, layer) for name, layer in current.layers.items()},
     }
 

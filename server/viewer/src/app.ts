@@ -7,6 +7,7 @@ import { copyText } from "./clipboard";
 import { h } from "./dom";
 import { languageOf, type Words } from "./i18n";
 import { listenForKeys } from "./keyboard";
+import type { Overlay } from "./live/overlay";
 import type { PropertyInfo, Release } from "./model";
 import { Colouring, offered } from "./scene/colouring";
 import { Datum } from "./scene/datum";
@@ -54,6 +55,7 @@ export class App {
   private readonly names: Map<string, string>;
   private readonly errors: string[] = [];
   private readonly progress: Progress;
+  private overlay?: Overlay;
 
   constructor(
     private readonly root: HTMLElement,
@@ -98,7 +100,10 @@ export class App {
       flight: this.flight,
       marker,
       panel,
-      changed: () => this.address.push(),
+      changed: () => {
+        this.address.push();
+        this.overlay?.selected(this.selection.geid);
+      },
       redraw,
       announce: (text) => this.notices.announce(text),
     });
@@ -124,6 +129,7 @@ export class App {
     this.colourBy(view.colour, false);
     const { selected } = view;
     if (selected !== undefined) this.address.quietly(() => void this.selection.open(selected, view.camera === undefined));
+    void this.goLive();
     const shader = buildingShader(this.stage.scene, this.site);
     await Promise.all(
       this.release.layers.map(async (layer) => {
@@ -137,6 +143,14 @@ export class App {
     );
     this.progress.layersAsked();
     await ready;
+  }
+
+  /** The living twin is a part of its own, fetched where there is one. */
+  private async goLive(): Promise<void> {
+    if (this.release.live !== true) return;
+    const { Overlay } = await import("./live/overlay");
+    const { root, words, stage, site, tiles, highlight, selection, flight, notices } = this;
+    this.overlay = new Overlay({ root, base: this.api.root, words, stage, site, tiles, highlight, selection, flight, notices });
   }
 
   private makePanel(): Panel {
@@ -163,7 +177,7 @@ export class App {
       hidden: this.hidden,
       properties: this.properties,
       toggleLayer: (id, on) => this.toggle(id, on),
-      colourBy: (property) => this.colourBy(property.id),
+      colourBy: (property) => this.colourBy(property?.id ?? "none"),
       switches: [
         {
           key: "edges",
@@ -187,6 +201,8 @@ export class App {
 
   private makePointer(): Pointer {
     return new Pointer(this.stage, this.site, {
+      draw: (place) => this.overlay?.drew(place) ?? false,
+      object: (id) => this.overlay?.clicked(id) ?? false,
       click: (feature, place) => {
         if (feature) this.selection.pick(feature, place);
         else void this.selection.whatStandsAt(place);
@@ -226,7 +242,9 @@ export class App {
     this.root.append(bar.element, this.side.element, panel.element, compass.element, this.status.element, this.notices.element);
     listenForKeys({
       search: () => search.focus(),
-      escape: () => this.selection.clear(),
+      escape: () => {
+        if (!this.overlay?.escape()) this.selection.clear();
+      },
       home: () => flight.home(),
       north: () => flight.north(),
       tilt: () => flight.tilt(),
@@ -253,6 +271,13 @@ export class App {
 
   private colourBy(id: string | undefined, remember = true): void {
     const { properties } = this;
+    // Where something is going on, the buildings keep quiet unless they are told otherwise.
+    if (id === "none" || (id === undefined && this.release.live === true)) {
+      this.side.plain();
+      this.colouring.clear();
+      if (remember) this.address.replace();
+      return;
+    }
     const property = properties.find((p) => p.id === id) ?? properties.find((p) => p.id === "height_m") ?? properties[0];
     if (!property) return;
     this.side.show(property, undefined);
@@ -273,7 +298,7 @@ export class App {
     return {
       camera: this.flight.state(),
       ...(selected !== undefined && { selected }),
-      ...(colour !== undefined && { colour }),
+      ...(colour !== undefined ? { colour } : this.release.live !== true && { colour: "none" }),
       ...(this.hidden.size > 0 && { hidden: [...this.hidden] }),
       language: this.words.language,
     };
@@ -308,6 +333,7 @@ export class App {
         return feature && geidOf(feature);
       },
       home: () => this.flight.home(false),
+      overlay: () => this.overlay,
       state: () => ({
         release: this.release.id,
         project: this.release.name,
@@ -319,6 +345,7 @@ export class App {
         pending: this.tiles.pending,
         camera: { ...this.flight.state(), heading: CesiumMath.toDegrees(scene.camera.heading) },
         errors: [...this.errors],
+        live: this.overlay?.state(),
       }),
     };
   }

@@ -1,5 +1,6 @@
 /** Every word of the interface in Chinese and English; a key missing in one of them does not compile. */
 
+import { liveEn, liveZh } from "./live/words";
 import { meaning } from "./values";
 
 const en = {
@@ -18,6 +19,7 @@ const en = {
   below: "below {to}",
   above: "{from} and more",
   between: "{from} – {to}",
+  plain: "nothing",
   waiting: "waiting for values …",
   features: "{count} features",
   shadows: "Shadows",
@@ -89,6 +91,7 @@ const en = {
   last_seen: "Last seen",
   aliases: "Also known as",
   height: "Base, ellipsoidal",
+  ...liveEn,
 };
 
 export type Key = keyof typeof en;
@@ -110,6 +113,7 @@ const zh: Record<Key, string> = {
   below: "{to} 以下",
   above: "{from} 及以上",
   between: "{from} – {to}",
+  plain: "不着色",
   waiting: "正在读取数值……",
   features: "{count} 个要素",
   shadows: "阴影",
@@ -181,6 +185,7 @@ const zh: Record<Key, string> = {
   last_seen: "最近出现",
   aliases: "其他编码",
   height: "底面椭球高",
+  ...liveZh,
 };
 
 const dictionaries: Record<Language, Record<Key, string>> = { en, zh };

@@ -17,13 +17,17 @@ export function panelInsets(width: number, height: number): Insets {
   const insets = {
     left: AIR,
     right: (size(".compass")?.width ?? 0) + 2 * AIR,
-    top: (size(".bar")?.bottom ?? 0) + AIR,
-    bottom: (size(".status")?.height ?? 0) + AIR,
+    top: (size(".live-strip") ?? size(".bar"))?.bottom ?? 0,
+    bottom: (size(".status")?.height ?? 0) + (size(".live-timeline")?.height ?? 0) + AIR,
   };
-  const [side, panel] = [size(".side"), size(".panel")];
+  insets.top += AIR;
+  const side = size(".live-tools") ?? size(".side");
+  const panel = size(".live-card") ?? size(".panel");
+  const wall = size(".live-wall");
   // On a phone the side panel lies over the map for a moment, and the other one comes up from below.
-  if (side && side.right < width / 2) insets.left += side.right;
+  if (side && side.right < width / 2 + 40) insets.left += side.right;
   if (panel && panel.width > 0.7 * width) insets.bottom = height - panel.top + AIR;
+  else if (wall && wall.width < 0.6 * width) insets.right = width - Math.min(wall.left, panel?.left ?? Infinity) + AIR;
   else if (panel) insets.right = width - panel.left + AIR;
   return insets;
 }

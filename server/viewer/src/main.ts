@@ -5,6 +5,7 @@ import "./styles/map.css";
 import "./styles/bar.css";
 import "./styles/panels.css";
 import "./styles/status.css";
+import "./styles/live.css";
 import "./styles/windows.css";
 import { Api, ApiError, messageOf } from "./api";
 import { App } from "./app";

@@ -35,6 +35,8 @@ export interface Release {
   adminCode: string;
   verticalDatum?: string;
   layers: LayerInfo[];
+  /** The server takes events in and tells them. */
+  live?: boolean;
   /** Rings in degrees, if the server knows the district's outline. */
   outline: [number, number][][];
 }
@@ -140,6 +142,7 @@ export function parseRelease(value: unknown, root: URL): Release {
     adminCode: text(project["admin_code"]) ?? "",
     layers: list.map(([id, layer]) => parseLayer(id, layer, root)),
     outline: parseOutline(source["outline"]),
+    ...(text(source["events"]) !== undefined && { live: true }),
     ...(verticalDatum !== undefined && { verticalDatum }),
   };
 }

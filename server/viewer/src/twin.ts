@@ -1,6 +1,7 @@
 /** What the page offers to scripts and tests as `window.twin`. */
 
 import type { Camera, Cesium3DTileset, Scene } from "@cesium/engine";
+import type { LiveState, Overlay } from "./live/overlay";
 import type { CameraState } from "./urlstate";
 
 export interface TwinState {
@@ -15,6 +16,8 @@ export interface TwinState {
   pending: number;
   camera: CameraState;
   errors: string[];
+  /** Of the living twin, where the server has one. */
+  live: LiveState | undefined;
 }
 
 export interface Twin {
@@ -27,6 +30,8 @@ export interface Twin {
   /** The geid drawn at a window position (CSS pixels). */
   pick: (x: number, y: number) => string | undefined;
   home: () => void;
+  /** The living twin's overlay, once it is there. */
+  overlay: () => Overlay | undefined;
   state: () => TwinState;
 }
 

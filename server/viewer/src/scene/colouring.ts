@@ -58,6 +58,14 @@ export class Colouring {
     this.settle();
   }
 
+  /** One quiet colour for all, so that something else can stand out. */
+  clear(): void {
+    delete this.property;
+    delete this.current;
+    this.contents.clear();
+    for (const tileset of this.tiles.tilesets.values()) tileset.style = plain();
+  }
+
   /** A tileset that has just been added. */
   dress(tileset: Cesium3DTileset): void {
     tileset.style =

@@ -87,6 +87,12 @@ export class Flight {
     return true;
   }
 
+  /** Towards a place, until so much of the way is left. */
+  nearer(place: Cartesian3, factor: number): void {
+    const range = Math.max(Cartesian3.distance(this.camera.positionWC, place) * factor, 220);
+    this.to(new BoundingSphere(place, 1), new HeadingPitchRange(this.camera.heading, this.camera.pitch, range), true, 0.8);
+  }
+
   north(): void {
     this.turn(0, this.camera.pitch);
   }

@@ -25,6 +25,8 @@ export class Highlight {
   private hovered?: Cesium3DTileFeature;
   /** Contents already searched in vain, so that a tile is looked through once a selection. */
   private searched = new WeakSet<object>();
+  /** A colour that lies over that of the style, where something happens at the feature. */
+  tint: (feature: Cesium3DTileFeature) => Color | undefined = () => undefined;
   private readonly accent = Color.fromCssColorString(SELECTED);
   private readonly bright = Color.fromCssColorString(HOVER);
 
@@ -42,6 +44,16 @@ export class Highlight {
   get lit(): boolean {
     const feature = this.selectedFeature;
     return feature !== undefined && !gone(feature) && Color.equals(feature.color, this.accent);
+  }
+
+  /** The selected feature wears the accent, whatever else is said of it. */
+  holds(feature: Cesium3DTileFeature): boolean {
+    return alike(feature, this.selectedFeature);
+  }
+
+  /** The colour the layer's style gives a feature. */
+  styled(feature: Cesium3DTileFeature): Color {
+    return own(feature);
   }
 
   select(target: Target | undefined, feature?: Cesium3DTileFeature): void {
@@ -62,7 +74,7 @@ export class Highlight {
     if (alike(feature, this.hovered)) return;
     if (!alike(this.hovered, this.selectedFeature)) this.restore(this.hovered);
     this.hovered = alike(feature, this.selectedFeature) ? undefined : feature;
-    if (this.hovered) this.hovered.color = Color.lerp(own(this.hovered), this.bright, 0.35, new Color());
+    if (this.hovered) this.hovered.color = Color.lerp(this.base(this.hovered), this.bright, 0.35, new Color());
     this.redraw();
   }
 
@@ -97,7 +109,11 @@ export class Highlight {
   }
 
   private restore(feature: Cesium3DTileFeature | undefined): void {
-    if (feature && !gone(feature)) feature.color = own(feature);
+    if (feature && !gone(feature)) feature.color = this.base(feature);
+  }
+
+  private base(feature: Cesium3DTileFeature): Color {
+    return this.tint(feature) ?? own(feature);
   }
 }
 

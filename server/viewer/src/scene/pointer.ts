@@ -21,6 +21,10 @@ export interface Place {
 }
 
 export interface PointerEvents {
+  /** A click on something with an id of its own, such as a marker; true if that was the end of it. */
+  object?: (id: unknown) => boolean;
+  /** Comes before all else; true if the place was taken. */
+  draw?: (place: Place | undefined) => boolean;
   click: (feature: Cesium3DTileFeature | undefined, place: Place | undefined) => void;
   hover: (feature: Cesium3DTileFeature | undefined) => void;
   move: (place: Place | undefined) => void;
@@ -64,7 +68,11 @@ export class Pointer {
   }
 
   private click(at: Cartesian2): void {
-    const feature = this.pick(at);
+    const place = this.site.groundAt(this.stage.scene.camera, at.x, at.y);
+    if (this.events.draw?.(place && degreesOf(place))) return;
+    const found: unknown = this.stage.scene.pick(at, 5, 5);
+    const feature = found instanceof Cesium3DTileFeature ? found : undefined;
+    if (!feature && this.events.object?.((found as { id?: unknown } | undefined)?.id)) return;
     this.events.click(feature, this.surface(at, feature !== undefined));
   }
 

@@ -12,7 +12,7 @@ export interface SideOptions {
   hidden: ReadonlySet<string>;
   properties: readonly PropertyInfo[];
   toggleLayer: (id: string, on: boolean) => void;
-  colourBy: (property: PropertyInfo) => void;
+  colourBy: (property: PropertyInfo | undefined) => void;
   switches: { key: "shadows" | "edges"; on: boolean; set: (on: boolean) => void }[];
 }
 
@@ -48,6 +48,13 @@ export class SidePanel {
     });
   }
 
+  /** Nothing is told by colour. */
+  plain(): void {
+    this.select.value = "";
+    this.classes = undefined;
+    this.paint();
+  }
+
   show(property: PropertyInfo, classes: Classes | undefined): void {
     this.select.value = property.id;
     this.classes = classes;
@@ -56,12 +63,13 @@ export class SidePanel {
 
   private chosen(): void {
     const property = this.options.properties.find((p) => p.id === this.select.value);
-    if (property) this.options.colourBy(property);
+    this.options.colourBy(property);
   }
 
   private fillSelect(): void {
     const { value } = this.select;
     this.select.replaceChildren(
+      h("option", { value: "" }, this.options.words.say("plain")),
       ...this.options.properties.map((p) => h("option", { value: p.id }, this.options.words.label(p.id, p.name) + unitOf(p.id))),
     );
     this.select.value = value;
@@ -90,7 +98,7 @@ export class SidePanel {
 
   private paint(): void {
     const { classes, options } = this;
-    this.waiting.hidden = classes !== undefined;
+    this.waiting.hidden = classes !== undefined || this.select.value === "";
     if (!classes) {
       this.legend.replaceChildren();
       return;

@@ -3,12 +3,14 @@
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { makeLive } from "./live.mjs";
 import { makeDistrict } from "./district.mjs";
 
 const port = Number(process.argv[2] ?? 8765);
 const prefix = (process.argv[3] ?? "").replace(/\/$/, "");
-const dist = path.resolve(import.meta.dirname, "../../dist");
+const dist = path.resolve(import.meta.dirname, process.env.DIST ?? "../../dist");
 const district = makeDistrict();
+const live = process.env.QUIET === "1" ? undefined : makeLive(district, Number(process.env.CASES ?? 340));
 const byId = new Map(district.entities.map((e) => [e.geid.replaceAll("-", ""), e]));
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".json": "application/json", ".glb": "model/gltf-binary" };
 // The policy of the real server: what breaks under it must break here.
@@ -19,6 +21,7 @@ const POLICY =
 const property = (id, name, type, extra = {}) => ({ id, name, type, ...extra });
 const RELEASE = {
   release: "3f9c2a71d0b84e65",
+  ...(live && { events: "events" }),
   project: { name: "长宁区（样例）", admin_code: "310105", authority: "310105" },
   vertical_datum: "EPSG:5737",
   layers: {
@@ -72,6 +75,9 @@ createServer(async (request, response) => {
   const query = (url.searchParams.get("q") ?? "").toLowerCase();
   if (route.startsWith("/viewer/")) return viewer(response, route.slice(8), request.headers["accept-encoding"] ?? "");
   if (route === "/release") return json(response, RELEASE);
+  if (live && route === "/events/stream") return live.stream(request, response, url, { "content-security-policy": POLICY });
+  if (live && route === "/events/state") return json(response, live.state());
+  if (live && route === "/events") return json(response, live.list(url));
   if (route === "/entities") {
     const bare = query.replaceAll("-", "");
     const hit = (e) => e.name.includes(query) || e.address.startsWith(query) || e.geid.replaceAll("-", "").startsWith(bare);
