@@ -7,6 +7,8 @@ from typing import Any
 from server.context import Context
 from server.live.asked import STREAM
 from server.live.parcel import REASONS
+from twin.live.kinds import Kinds
+from twin.live.schema import event_schema
 
 MEDIA_TYPE = "application/vnd.aai.asyncapi+json;version=3.0.0"
 _POSITION = {"type": "string", "pattern": "^.+-[0-9]+$", "description": "`<epoch>-<offset>`; give it back to resume"}
@@ -24,10 +26,8 @@ _TEXTS = {
 }
 
 
-def document(context: Context) -> dict[str, Any]:
+def document(context: Context, kinds: Kinds) -> dict[str, Any]:
     """The document of this server."""
-    from twin.live.schema import event_schema
-
     base = context.settings.base_path
     return {
         "asyncapi": "3.0.0",
@@ -45,7 +45,7 @@ def document(context: Context) -> dict[str, Any]:
         "operations": _operations(),
         "components": {
             "messages": _messages(),
-            "schemas": {"event": event_schema(), "query": _query()},
+            "schemas": {"event": event_schema(kinds), "query": _query()},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "Made by `twin key new`"}},
         },
     }

@@ -338,4 +338,4 @@ def _documents(routes: APIRouter, context: Context) -> None:
     @routes.get("/asyncapi.json", summary="AsyncAPI document")
     def asyncapi(request: Request) -> Response:
         """What flows in and out, machine-readable: AsyncAPI 3.0."""
-        return json_answer(request, asyncapi_document(context), ASYNCAPI)
+        return json_answer(request, asyncapi_document(context, live_of(context).kinds), ASYNCAPI)
