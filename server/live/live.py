@@ -23,6 +23,10 @@ from twin.live.refusals import Refused
 _log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 20_000
 _MOST_WAITING = 200_000
+#: Under load a write waits this long for more to come, seconds; the first after a pause does not.
+_LINGER_S = 0.004
+#: Events that are worth a write at once.
+_ENOUGH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +206,14 @@ class Live:
         """Writes until told to stop and nothing waits."""
         assert self._wake is not None
         loop = asyncio.get_running_loop()
+        written = 0.0
         while self._waiting or self._writer is not None:
             if not self._waiting:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            if self._rows < _ENOUGH and loop.time() - written < _LINGER_S:
+                await asyncio.sleep(_LINGER_S)
             batches = self._next()
             try:
                 outcomes, fresh = await loop.run_in_executor(self._thread, self._write, batches)
@@ -214,6 +221,7 @@ class Live:
                 _log.error("events were not written: %s", error)
                 self._fail(batches, error)
                 continue
+            written = loop.time()
             self._answer(batches, outcomes)
             if fresh:
                 self.hub.publish(fresh)
