@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import RLock
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,8 @@ from twin.live.signs.terms import Taken, take_term
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_SNAPSHOTS, _READINGS = 32, 4096  # kept for the next question
+_GRID_MS = 600_000
+_SNAPSHOTS, _READINGS = 4, 16_384  # kept for the next question
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class Signs:
         self.definitions = definitions
         self._ledger = Ledger(definitions, ground, sensors)
         self._case_from = self._stream_from = 0
-        self._snapshots: OrderedDict[Any, Snapshot] = OrderedDict()
-        self._readings: OrderedDict[Any, Reading] = OrderedDict()
+        self._snapshots: OrderedDict[tuple[int, int], Snapshot] = OrderedDict()
+        self._readings: OrderedDict[tuple[str, str, int, int], Reading] = OrderedDict()
         self._lock = RLock()
 
     @property
@@ -95,10 +95,10 @@ class Signs:
     def take(self, stored: Sequence[Stored]) -> None:
         """Takes reports in, in the order of their offsets; what was taken in before is passed over."""
         with self._lock:
-            before = len(self._ledger)
+            before, seen = len(self._ledger), self.last
             self._ledger.take(stored)
             if len(self._ledger) > before:
-                self._clear()
+                self._outdated(next(one.recorded_ms for one in stored if one.offset > seen))
 
     def relocate(self, ground: Ground) -> None:
         """Goes on on the ground of another release."""
@@ -189,6 +189,13 @@ class Signs:
                 self._snapshots.popitem(last=False)
         return self._snapshots[key]
 
+    def _outdated(self, recorded_ms: int) -> None:
+        """Drops what rests on what is known by then; what was known before stays so."""
+        for moments in [key for key in self._snapshots if key[-1] >= recorded_ms]:
+            del self._snapshots[moments]
+        for question in [key for key in self._readings if key[-1] >= recorded_ms]:
+            del self._readings[question]
+
     def _clear(self) -> None:
         self._snapshots.clear()
         self._readings.clear()
@@ -200,27 +207,32 @@ class Signs:
     def states(self, name: str, level: str, moment_ms: int, as_of_ms: int | None = None) -> Ints:
         """(g,) traffic light of every area, index into `STATES`; each tick before by what was known then."""
         one = self.indicator(name)
-        as_of = moment_ms if as_of_ms is None else as_of_ms
-        if one.warn is None and one.alarm is None:
-            return states(one, self.reading(name, level, moment_ms, as_of).value[None, :])
-        times = ticks(one, moment_ms)
-        readings = [self.reading(name, level, tick, min(tick, as_of)) for tick in times[:-1]]
-        values = [each.value for each in (*readings, self.reading(name, level, moment_ms, as_of))]
+        times = _before(one, moment_ms, as_of_ms)
+        values = [self.reading(name, level, *time).value for time in times]
         return states(one, np.stack(values))
 
     def unusual(self, name: str, level: str, moment_ms: int, as_of_ms: int | None = None) -> tuple[Floats, Ints] | None:
         """Robust z-score of every area against its own past, and of how many values; None without a baseline.
 
-        This is no forecast: it says how far a value lies from what the indicator usually was.
+        This is no forecast: it says how far a value lies from what the indicator usually was, as it was known then.
         """
-        baseline = self.indicator(name).baseline
-        if baseline is None:
+        one = self.indicator(name)
+        if one.baseline is None:
             return None
-        as_of = moment_ms if as_of_ms is None else as_of_ms
-        moments = [moment_ms - back * baseline.step_ms for back in range(baseline.points, 0, -1)]
-        before = np.stack([each.value for each in self.series(name, level, moments, as_of)])
-        value = self.reading(name, level, moment_ms, as_of).value
+        times = _usual(one, moment_ms, as_of_ms)
+        before = np.stack([self.reading(name, level, *time).value for time in times])
+        value = self.reading(name, level, moment_ms, as_of_ms).value
         return robust_z(value, before), np.isfinite(before).sum(axis=0)
+
+    def prepare(self, level: str, moment_ms: int, as_of_ms: int | None = None) -> None:
+        """Makes the readings that `states` and `unusual` of all indicators need, a moment at a time for all of them."""
+        wanted: dict[tuple[int, int], list[str]] = {}
+        for name, one in self.definitions.by_id.items():
+            for time in (*_before(one, moment_ms, as_of_ms), *_usual(one, moment_ms, as_of_ms)):
+                wanted.setdefault(time, []).append(name)
+        for (moment, as_of), names in sorted(wanted.items()):
+            for name in names:
+                self.reading(name, level, moment, as_of)
 
     def behind(self, name: str, level: str, group: int, moment_ms: int, as_of_ms: int | None = None) -> Behind:
         """The reports behind the number of one area: the last one of every case that counts, the readings that count.
@@ -234,3 +246,22 @@ class Signs:
             taken = self._taken(self.indicator(name), self.groups(level), moment_ms, as_of)
         found = {key: np.sort(each.offsets[each.groups == group]) for key, each in taken.items() if len(each.offsets)}
         return Behind(np.unique(np.concatenate([np.empty(0, np.int64), *found.values()])), found)
+
+
+def _before(one: Indicator, moment_ms: int, as_of_ms: int | None) -> list[tuple[int, int]]:
+    """Moments, and what is to be known at them, over which the hysteresis runs; the moment asked for is the last."""
+    as_of = moment_ms if as_of_ms is None else as_of_ms
+    if one.warn is None and one.alarm is None:
+        return [(moment_ms, as_of)]
+    times = ticks(one, moment_ms)
+    return [(tick, min(tick, as_of)) for tick in times[:-1]] + [(moment_ms, as_of)]
+
+
+def _usual(one: Indicator, moment_ms: int, as_of_ms: int | None) -> list[tuple[int, int]]:
+    """Moments of the baseline; set on a grid, so that they can be used again for a while."""
+    if one.baseline is None:
+        return []
+    as_of = moment_ms if as_of_ms is None else as_of_ms
+    end = moment_ms // _GRID_MS * _GRID_MS
+    moments = [end - back * one.baseline.step_ms for back in range(one.baseline.points, 0, -1)]
+    return [(moment, min(moment, as_of)) for moment in moments]
