@@ -53,7 +53,7 @@ def test_every_path_exists() -> None:
 
 def test_every_package_of_the_library_is_described() -> None:
     packages = {path.parent.name for path in (ROOT / "twin").glob("*/__init__.py")}
-    assert len(packages) == 13
+    assert len(packages) == 14
     for package in packages:
         assert re.search(rf"`twin\.{package}\.[a-z]", TEXT), package
 
