@@ -182,15 +182,18 @@ class Hub:
         else:
             loop.call_soon_threadsafe(self._take, stored)
 
-    def subscribe(self, wanted: Filter | Selection | None = None, after: int | str | None = None) -> Subscription:
+    def subscribe(
+        self, wanted: Filter | Selection | None = None, after: int | str | None = None, patient: bool = False
+    ) -> Subscription:
         """A client that is told everything it wants after a position.
 
         Args:
             wanted: Which reports; None: all.
             after: Offset, or `epoch-offset` as the stream writes it; None: from now on.
+            patient: It wants all of it, however far behind it is.
         """
         selection = wanted if isinstance(wanted, Selection) else Selection(wanted or Filter())
-        position, problem = self._resolve(after)
+        position, problem = self._resolve(after, patient)
         made = Subscription(self, selection, position, problem)
         self._everybody[made] = None
         self.counts.subscribed += 1
@@ -198,7 +201,7 @@ class Hub:
             made.close()
         return made
 
-    def _resolve(self, after: int | str | None) -> tuple[int, str | None]:
+    def _resolve(self, after: int | str | None, patient: bool) -> tuple[int, str | None]:
         """Where a client goes on, and why it cannot."""
         if after is None:
             return self.position, None
@@ -207,7 +210,7 @@ class Hub:
             return self.position, "unknown_position"
         if epoch != self.epoch:
             return self.position, "unknown_epoch"
-        if self._tail - offset > self.limits.replay:
+        if self._tail - offset > self.limits.replay and not patient:
             return self.position, "far_behind"
         return offset, None
 

@@ -10,13 +10,18 @@ from server.live.intake import reader
 from server.live.limits import Rates
 from server.live.linking import Linking
 from server.live.live import Live
+from server.live.mqtt import Mqtt
+from server.live.payload import Documents
+from server.live.poll import Poll
 from server.live.retention import Retention
+from server.live.webhook import open_webhooks
 from server.releases import Releases
 from server.retired import Registered
 from server.settings import Settings, read_project_file
 from server.timeline import Timeline
 from twin.live.config import EVENTS_FILE, LiveConfig, read_live
 from twin.live.kinds import Kinds, read_kinds
+from twin.live.mapping import read_mapping
 from twin.live.open import open_events, open_keys
 from twin.live.rules import ParseRules
 from twin.live.sensors import read_sensors
@@ -65,7 +70,19 @@ def open_live(settings: Settings, releases: Releases, registered: Registered, ti
     gate = Gate(keys, Rates(config.rate, config.burst), settings.loopback, config.read_without_key)
     live = Live(store, reader(rules), tie, Hub(store, cloudevent_bytes(settings.base_path)), gate, config, kinds)
     live.feeds.append(Retention(store, kinds))
+    live.feeds.append(open_webhooks(config, live.hub, releases))
+    live.feeds += [Mqtt(live, one, config, documents(config, kinds, one.mapping, one.source)) for one in config.mqtt]
+    live.feeds += [Poll(live, one, documents(config, kinds, one.mapping, one.source)) for one in config.poll]
     return live
+
+
+def documents(config: LiveConfig, kinds: Kinds, mapping: str | None, source: str | None) -> Documents:
+    """How the payloads of a feed are read.
+
+    Raises:
+        MisuseError: The mapping is wrong.
+    """
+    return Documents(None if mapping is None else read_mapping(config.path(mapping), kinds), source)
 
 
 def parse_rules(config: LiveConfig, kinds: Kinds) -> ParseRules:
