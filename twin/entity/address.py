@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ _LEAST_STREET = 0.5
 _LEAST_SCORE = 0.35
 _MOST_STREETS = 12
 _MOST_ROWS = 2_000
+_MOST_COMPARED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,13 @@ class Candidate:
         row: Row of the index.
         score: 1 where everything that was written agrees.
         why: Sentences, the strongest first.
+        named: True where its name was meant, False where it was found by its street.
     """
 
     row: int
     score: float
     why: tuple[str, ...]
+    named: bool = False
 
 
 class AddressBook:
@@ -56,11 +58,20 @@ class AddressBook:
         self._similar_streets = _Similar(tuple(one for one in self._streets if one))
         self._similar_names = _Similar(tuple(one for one in self._names if one))
 
-    def find(self, text: str, limit: int = 10) -> list[Candidate]:
-        """Candidates, the best first; none where nothing is like it."""
+    def find(self, text: str, limit: int = 10, enough: float | None = None) -> list[Candidate]:
+        """Candidates, the best first; none where nothing is like it.
+
+        Args:
+            text: As people wrote it.
+            limit: How many at most.
+            enough: Where a street gives a candidate as good as this, names that are merely like the text are not
+                looked for, which is most of the work; None: they always are.
+        """
         (wanted,) = parse([text])
         found: dict[int, Candidate] = {}
-        for candidate in [*self._by_street(wanted), *self._by_name(wanted)]:
+        by_street = self._by_street(wanted)
+        settled = enough is not None and any(one.score >= enough for one in by_street)
+        for candidate in [*by_street, *([] if settled else self._by_name(wanted))]:
             best = found.get(candidate.row)
             if candidate.score >= _LEAST_SCORE and (best is None or candidate.score > best.score):
                 found[candidate.row] = candidate
@@ -104,9 +115,9 @@ class AddressBook:
         if len(wanted.text) < 2:
             return []
         if wanted.text in self._names:
-            return [Candidate(row, 1.0, ("same name",)) for row in self._names[wanted.text][:_MOST_ROWS]]
+            return [Candidate(row, 1.0, ("same name",), True) for row in self._names[wanted.text][:_MOST_ROWS]]
         return [
-            Candidate(row, round(0.95 * like, 3), (f"the name is like it ({like:.2f})",))
+            Candidate(row, round(0.95 * like, 3), (f"the name is like it ({like:.2f})",), True)
             for name, like in self._similar_names.to(wanted.text)
             for row in self._names[name][:_MOST_ROWS]
         ]
@@ -117,28 +128,39 @@ class _Similar:
 
     def __init__(self, texts: tuple[str, ...]) -> None:
         self._texts = texts
-        self._holders: dict[str, list[int]] = {}
         self._sizes = np.zeros(len(texts), dtype=np.int64)
+        holders: dict[str, list[int]] = {}
         for number, text in enumerate(texts):
             pairs = _pairs(text)
             self._sizes[number] = len(pairs)
             for pair in pairs:
-                self._holders.setdefault(pair, []).append(number)
+                holders.setdefault(pair, []).append(number)
+        self._holders = {pair: np.array(numbers, dtype=np.int64) for pair, numbers in holders.items()}
         self.to = lru_cache(maxsize=4096)(self._to)
 
     def _to(self, text: str) -> tuple[tuple[str, float], ...]:
         """(text, likeness) of the most similar texts, 1 only for an equal one; an end of another is very like it."""
         pairs = _pairs(text)
-        shared = Counter(number for pair in pairs for number in self._holders.get(pair, ()))
-        scored = []
-        for number, count in shared.most_common(200):
-            other = self._texts[number]
-            like = 2 * count / (len(pairs) + int(self._sizes[number]))
+        held = [self._holders[pair] for pair in pairs if pair in self._holders]
+        if not held:
+            return ()
+        shared = np.bincount(np.concatenate(held), minlength=len(self._texts))
+        likeness = 2 * shared / (len(pairs) + self._sizes)
+        scored: dict[int, float] = {int(at): float(likeness[at]) for at in np.flatnonzero(likeness >= _LEAST_STREET)}
+        for at in _largest(shared, _MOST_COMPARED):
+            other = self._texts[at]
             if min(len(other), len(text)) >= 3 and (text.endswith(other) or other.endswith(text)):
-                like = max(like, 0.95)
-            if like >= _LEAST_STREET:
-                scored.append((other, min(like, 0.99) if other != text else 1.0))
-        return tuple(sorted(scored, key=lambda one: (-one[1], one[0]))[:_MOST_STREETS])
+                scored[at] = max(scored.get(at, 0.0), 0.95)
+        named = ((self._texts[at], like) for at, like in scored.items())
+        told = ((other, min(like, 0.99) if other != text else 1.0) for other, like in named)
+        return tuple(sorted(told, key=lambda one: (-one[1], one[0]))[:_MOST_STREETS])
+
+
+def _largest(shared: np.ndarray, most: int) -> list[int]:
+    """Numbers of the largest counts above zero, the same every time."""
+    there = np.flatnonzero(shared)
+    order = there[np.argsort(-shared[there], kind="stable")]
+    return [int(at) for at in order[:most]]
 
 
 def _pairs(text: str) -> frozenset[str]:

@@ -146,6 +146,10 @@ class EntityIndex:
         sources = self.table["source"]
         return next((row for row in self._keys().equal_to(key) if sources[row].as_py() == source), None)
 
+    def bearing_key(self, key: str, limit: int = 100) -> list[int]:
+        """Rows with a source key, whatever the source."""
+        return _first(self._keys().equal_to(key), limit)
+
     def by_alias(self, text: str, limit: int = 100) -> list[int]:
         """Rows that have an alias, given as `scheme:value` or as a bare value; case and width of letters do not matter.
 
@@ -254,10 +258,13 @@ class EntityIndex:
 
         return find_positions(self._outlines(), self._grid(), np.asarray(xy, np.float64), tolerance_m, keep)
 
-    def by_address(self, text: str, limit: int = 10) -> list[Candidate]:
-        """Entities whose address or name is like a text people wrote, the best first, with score and reasons."""
+    def by_address(self, text: str, limit: int = 10, enough: float | None = None) -> list[Candidate]:
+        """Entities whose address or name is like a text people wrote, the best first, with score and reasons.
+
+        A street that gives a candidate as good as `enough` spares the search for names that are merely like the text.
+        """
         made: AddressBook = self._made("addresses", lambda: AddressBook(self.table["address"], self.table["name"]))
-        return made.find(text, limit)
+        return made.find(text, limit, enough)
 
     def _outlines(self) -> Outlines:
         made: Outlines = self._made("outlines", lambda: Outlines.of(self.table[GEOMETRY]))

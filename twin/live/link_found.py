@@ -118,6 +118,7 @@ def choose(asked: Candidates, outlines: Outlines, parent: Ints, xy: Floats, accu
     distance = np.full(len(row), np.nan)
     placed = np.isfinite(xy[query]).all(axis=1)
     distance[placed] = distances(outlines, row[placed], xy[query[placed]])
+    distance[np.isinf(distance)] = np.nan  # it has no footprint
     weight = _weights(query, distance, accuracy, asked.count)
     first = _firsts(query, np.lexsort((row, -score, -weight, query)))
     total = np.bincount(query, weight, minlength=asked.count)

@@ -69,16 +69,26 @@ class Names:
         self._index = index
         self._codes = codes
         self._successors = successors
-        self._learnt = {learnt_key(text): name for text, name in learnt.items()}
+        self._learnt: dict[str, str] = {}
+        self.relearn(learnt)
         self._sensors = sensors
         self._spelt = by_spelling(sensors)
         # Feeds name the same things over and over; the registry may be a database far away.
         self.geid = lru_cache(maxsize=_CACHED)(self._geid)
-        self.code = lru_cache(maxsize=_CACHED)(self._code)
+        self._code = lru_cache(maxsize=_CACHED)(self._look_up)
 
     def learn(self, text: str, name: str) -> None:
         """Takes a word in that a person corrected."""
         self._learnt[learnt_key(text)] = name
+
+    def relearn(self, learnt: Mapping[str, str]) -> None:
+        """Takes all such words in, and forgets those that were known."""
+        self._learnt = {learnt_key(text): name for text, name in learnt.items()}
+
+    def alias(self, text: str) -> Meant | None:
+        """What a code stands for; a code that several bear is left to what people say of it, where they do."""
+        meant = self._code(text)
+        return None if meant is not None and len(meant.rows) > 1 and self.learnt(text) is not None else meant
 
     def learnt(self, *texts: str | None) -> Meant | None:
         """What people say one of these texts stands for."""
@@ -95,7 +105,7 @@ class Names:
 
     def of_sensor(self, sensor: Sensor) -> Meant | None:
         """What a sensor is fixed to, where the table says so."""
-        for text, look in ((sensor.geid, self.geid), (sensor.code, self.code)):
+        for text, look in ((sensor.geid, self.geid), (sensor.code, self._code)):
             meant = look(text) if text else None
             if meant is not None:
                 return Meant(meant.rows, SENSED * meant.confidence)
@@ -108,10 +118,11 @@ class Names:
         row = self._index.find(written)
         return self._after(written, STATED) if row is None else Meant((row,), STATED)
 
-    def _code(self, text: str) -> Meant | None:
+    def _look_up(self, text: str) -> Meant | None:
         if not 0 < len(text) <= _LONGEST:
             return None
         rows = rows_named(self._index, text, _MOST_BEARERS + 1)
+        rows = rows or self._index.bearing_key(text, _MOST_BEARERS + 1)
         if rows:
             return Meant(tuple(rows), CODED) if len(rows) <= _MOST_BEARERS else None
         name = self._codes(text)
