@@ -13,6 +13,7 @@ import shapely
 
 from data_samples.blocks import fill
 from data_samples.delivery import write_buildings, write_json, write_layers, write_terrain
+from data_samples.events import write_events
 from data_samples.plan import ORIGIN, draw
 from data_samples.survey import Survey, record
 
@@ -59,6 +60,7 @@ def generate_district(out: Path, *, seed: int = SEED, extent: Extent = "district
     write_layers(plan, out, names, window)
     box = (west - 150, south - 150, east + 150, north + 150)
     dem = write_terrain(plan, out / "dem", box, window.buffer(100), 2 if small else 4)
+    write_events(plan, survey, out, window, names[1], seed)
     write_json(out / "manifest.json", _manifest(survey, sheets, dem, seed, extent))
     (out / "LICENSE").write_text((_HERE / "LICENSE").read_text(encoding="utf-8"), encoding="utf-8")
     (out / "README.txt").write_text(_README.format(extent=extent, seed=seed), encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -369,6 +369,9 @@ class ProjectFile(_Table):
     output: Output = Field(default_factory=Output, description="Where and how releases are written")
     registry: RegistryTable = Field(default_factory=RegistryTable, description="Where identities and history lie")
     change: ChangeTable = Field(default_factory=ChangeTable, description="How editions of a survey are compared")
+    live: dict[str, Any] | None = Field(
+        default=None, description="Events; `twin.live.config` reads its keys, docs/events-in.md describes them"
+    )
 
 
 class Project(_Table):

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from twin.errors import TwinError
+
+if TYPE_CHECKING:
+    from pipelines.project import Project
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +31,8 @@ def demo(
 ) -> None:
     """Generate the synthetic sample district, build it through the same steps as any other, and serve it.
 
+    A day of invented events is replayed beside the server, so that the map is alive at once.
+
     With --no-serve the exit code is that of the build: 3, because the sample holds faults on purpose.
     """
     from data_samples.generate import generate_district
@@ -44,13 +51,22 @@ def demo(
     else:
         print_build(project, result, 0)
     if serve:
-        _serve(output, host, port)
+        _serve(project, host, port)
     raise typer.Exit(result.report.exit_code)
 
 
-def _serve(directory: Path, host: str, port: int) -> None:
-    """Runs `twin serve`, which comes from another package through its entry point."""
+def _serve(project: Project, host: str, port: int) -> None:
+    """Runs `twin serve`, which comes from another package through its entry point, with the sample's day beside it."""
+    from data_samples.events import EVENTS
     from pipelines.cli import run
+    from pipelines.demo_life import SPEED, Life
 
-    code = run(["serve", "-C", str(directory), "--host", host, "--port", str(port)])
+    with Life(project, project.root / EVENTS, _complain) as life:
+        typer.echo(f"a day of invented events is replayed, {SPEED:g} times as fast: {life.written:,} reports so far")
+        code = run(["serve", "-C", str(project.root), "--host", host, "--port", str(port)])
     raise typer.Exit(code)
+
+
+def _complain(error: TwinError) -> None:
+    """What is served stays; the events end."""
+    typer.echo(f"the replay of events has ended: {error}", err=True)
