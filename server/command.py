@@ -19,6 +19,7 @@ from twin.errors import MisuseError
 _GRACE_SECONDS = 10
 _LARGEST_MESSAGE = 1 << 16
 _HIGHEST_PORT = 65535
+_LONGEST_MESSAGE = 1 << 16
 
 
 def check_access(settings: Settings) -> None:
@@ -31,6 +32,19 @@ def check_access(settings: Settings) -> None:
         raise MisuseError(
             f"{settings.host} can be reached from other machines, and everybody there could read everything",
             next_step="add --public if that is meant, or leave --host out and put a proxy with access control before",
+        )
+
+
+def check_keys(app: Application) -> None:
+    """Refuses to take events on an address that others can reach while nobody holds a key.
+
+    Raises:
+        MisuseError: Not loopback, events on, and no key that is good.
+    """
+    if app.live is not None and not app.settings.loopback and not app.live.gate.guarded():
+        raise MisuseError(
+            f"{app.settings.host} can be reached from other machines, and there is no key for events",
+            next_step='make one with `twin key new --name "..."`, or leave [live] out of twin.toml',
         )
 
 
@@ -117,6 +131,7 @@ def run(settings: Settings, browser: bool = False) -> None:
     """
     check_access(settings)
     app = create_app(settings)
+    check_keys(app)
     if not app.viewer.built:
         typer.echo(f"note: {NOT_BUILT}", err=True)
     with listen(settings.host, settings.port) as listening:

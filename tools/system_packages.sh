@@ -2,7 +2,7 @@
 # Installs the system packages a task needs and this machine lacks, when run as root on Debian or Ubuntu; says what to
 # install otherwise, and succeeds: tests that need something absent skip, and fail where CI=true.
 #
-#   bash tools/system_packages.sh test            # Chromium for the end-to-end tests, PostgreSQL with PostGIS for the registry
+#   bash tools/system_packages.sh test            # Chromium for the end-to-end tests, PostgreSQL with PostGIS, Mosquitto
 #   bash tools/system_packages.sh bench           # Chromium, PostGIS, nginx and wrk for the measurements
 #   bash tools/system_packages.sh --install NAME…  # these packages
 set -euo pipefail
@@ -38,6 +38,8 @@ missing_packages() {
     has_cjk_font || printf '%s\n' fontconfig fonts-noto-cjk
     # For a private cluster of the registry's tests.
     has_postgis || printf '%s\n' postgresql postgresql-postgis
+    # A private broker for the tests of events.
+    present mosquitto || echo mosquitto
     if [ "$1" = bench ]; then
         present nginx || echo nginx
         present wrk || echo wrk

@@ -61,7 +61,6 @@ class PollFeed:
         url: http or https.
         every_s: Seconds between two questions.
         mapping: TOML file that says which field of a row means what; None: the answer holds CloudEvents.
-        rows: Where in a JSON answer the list of rows stands, such as `result.items`; None: the answer is the list.
         source: Who sends, where a row does not say so.
         header: Name of a header that carries a secret, such as `Authorization`.
         secret_env: Environment variable with its value.
@@ -73,7 +72,6 @@ class PollFeed:
     url: str
     every_s: float = 60.0
     mapping: str | None = None
-    rows: str | None = None
     source: str | None = None
     header: str | None = None
     secret_env: str | None = None
