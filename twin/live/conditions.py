@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from twin.live.database import Database
 from twin.live.model import OPEN, Filter
 from twin.live.rows import storable, whole
+from twin.live.tables import BUCKET_BITS
+
+MOST_ENTITIES = 64
+"""Up to so many entities are looked up one by one; of more, so many reports pass that the youngest are read through."""
 
 _TEXT = "(r.title || ' ' || coalesce(r.address, '') || ' ' || r.case_id)"
 _IS_OPEN = "SELECT 1 FROM live_latest o WHERE o.source = r.source AND o.case_id = r.case_id AND o.is_open = 1"
@@ -23,11 +27,13 @@ class Span:
     """Offsets between which the answer must lie, worked out from the times of a filter.
 
     Attributes:
-        least, most: Inclusive; None: no bound.
+        least, most: Inclusive.
+        known: The last offset that was recorded by the moment asked for.
     """
 
-    least: int | None = None
-    most: int | None = None
+    least: int
+    most: int
+    known: int
 
 
 @dataclass(frozen=True)
@@ -58,24 +64,21 @@ class Where:
         return f" WHERE {' AND '.join(self.terms)}" if self.terms else ""
 
 
-def of_reports(database: Database, wanted: Filter, span: Span, before: int | None) -> Where:
+def of_reports(database: Database, wanted: Filter, span: Span) -> Where:
     """Which reports (`r`) pass.
 
     Args:
         database: Which will be asked.
         wanted: What passes.
         span: Where the answer must lie.
-        before: Only lesser offsets.
     """
-    where = _common(database, wanted, _driver(wanted))
-    if before is not None:
-        where.add("r.number < ?", whole(before))
-    _within(where, span)
+    where = _common(database, wanted, driver(wanted))
+    _within(where, span, in_pieces=driver(wanted) == "geid" and database.bucket_bits is not None)
     if wanted.open is not None and wanted.as_of_ms is None:
         where.add(f"{'' if wanted.open else 'NOT '}EXISTS ({_IS_OPEN})")
     elif wanted.open is not None:
         statuses = ", ".join(f"'{status}'" for status in sorted(OPEN))
-        where.add(f"({_LAST_STATUS}) {'' if wanted.open else 'NOT '}IN ({statuses})", span.most)
+        where.add(f"({_LAST_STATUS}) {'' if wanted.open else 'NOT '}IN ({statuses})", span.known)
     return where
 
 
@@ -96,25 +99,36 @@ def of_states(database: Database, wanted: Filter) -> Where:
     return where
 
 
-def _driver(wanted: Filter) -> str | None:
+def driver(wanted: Filter) -> str | None:
     """The column whose index finds most; the others are left out of the choice, which statistics would have to make.
 
     Without one, reports are read from the youngest on until enough have passed: right for what most of them pass.
     """
     if wanted.case is not None:
         return "case"
-    if wanted.geids is not None:
+    if wanted.geids is not None and len(wanted.geids) <= MOST_ENTITIES:
         return "geid"
     if wanted.until_ms is not None:
         return "occurred_ms"
     return "kind" if wanted.kinds is not None and len(wanted.kinds) == 1 else None
 
 
-def _within(where: Where, span: Span) -> None:
-    if span.least is not None:
-        where.add("r.number >= ?", span.least)
-    if span.most is not None:
-        where.add("r.number <= ?", span.most)
+def pieces(span: Span, bits: int) -> Iterator[Span]:
+    """A span from its end on, cut where the pieces of an index end: one piece, then ever more at a time."""
+    high, count = span.most, 1
+    while high >= span.least:
+        low = max(span.least, ((high >> bits) - count + 1) << bits)
+        yield Span(low, high, span.known)
+        high, count = low - 1, min(4 * count, 1024)
+
+
+def _within(where: Where, span: Span, in_pieces: bool) -> None:
+    if in_pieces:
+        buckets = range(span.least >> BUCKET_BITS, (span.most >> BUCKET_BITS) + 1)
+        where.add(f"r.number >> {BUCKET_BITS} IN (SELECT value FROM json_each(?))", str(list(buckets)))  # noqa: S608
+        where.add("+r.number BETWEEN ? AND ?", span.least, span.most)
+    else:
+        where.add("r.number BETWEEN ? AND ?", span.least, span.most)
 
 
 def _common(database: Database, wanted: Filter, driver: str | None) -> Where:

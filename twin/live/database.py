@@ -26,7 +26,13 @@ class Session(Protocol):
 
 
 class Database(Protocol):
-    """An open database. Safe to share by threads."""
+    """An open database. Safe to share by threads.
+
+    Attributes:
+        bucket_bits: The index of entities is in pieces of two to this power offsets; None: it is whole.
+    """
+
+    bucket_bits: int | None
 
     def reading(self) -> AbstractContextManager[Session]:
         """Questions that all see one moment; waits for nobody.

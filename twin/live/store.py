@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twin.closing import Closing
-from twin.live.conditions import Span, of_reports, of_states
+from twin.live.conditions import Span, driver, of_reports, of_states, pieces
 from twin.live.database import Database, Session
 from twin.live.model import OPEN, Appended, Filter, Link, Refusal, Report, Stored
 from twin.live.retention import prune
@@ -136,10 +136,20 @@ class EventLog(Closing):
 
     def select(self, wanted: Filter, limit: int = 100, before: int | None = None) -> Sequence[Stored]:
         """Reports, the youngest offset first; `before` pages on."""
+        found: list[tuple[Any, ...]] = []
         with self._database.reading() as run:
-            where = of_reports(self._database, wanted, _span(run, wanted), before)
-            sql = f"SELECT {_REPORT} FROM live_report r{where.sql} ORDER BY r.number DESC LIMIT ?"  # noqa: S608
-            return [from_row(row) for row in run(sql, *where.values, max(0, whole(limit)))]
+            for span in self._spans(wanted, _span(run, wanted, before)):
+                where = of_reports(self._database, wanted, span)
+                sql = f"SELECT {_REPORT} FROM live_report r{where.sql} ORDER BY r.number DESC LIMIT ?"  # noqa: S608
+                found += run(sql, *where.values, max(0, whole(limit) - len(found)))
+                if len(found) >= limit:
+                    break
+        return [from_row(row) for row in found]
+
+    def _spans(self, wanted: Filter, span: Span) -> Iterable[Span]:
+        """The span to look through, from its end on; cut in pieces where the index that helps is."""
+        bits = self._database.bucket_bits
+        return (span,) if bits is None or driver(wanted) != "geid" else pieces(span, bits)
 
     def state(self, wanted: Filter, limit: int = 100_000) -> tuple[Sequence[Stored], int]:
         """The last report of every case that passes, the youngest offset first, and the position this holds for."""
@@ -264,17 +274,18 @@ def _states(records: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     ]
 
 
-def _span(run: Session, wanted: Filter) -> Span:
+def _span(run: Session, wanted: Filter, before: int | None) -> Span:
     """Offsets between which reports of these times lie.
 
     Both the times of recording and the offsets grow, so one bounds the other. Nothing was ever recorded more than
     `ahead_ms` before it was so; how long after it, nobody knows.
     """
-    least = None
+    least = 1
     if wanted.since_ms is not None and wanted.until_ms is None:
         (ahead,) = run("SELECT ahead_ms FROM live_clock")[0]
         least = _last_by(run, wanted.since_ms - ahead - 1) + 1
-    return Span(least, None if wanted.as_of_ms is None else _last_by(run, wanted.as_of_ms))
+    known = _last_by(run, wanted.as_of_ms)
+    return Span(least, known if before is None else min(known, whole(before) - 1), known)
 
 
 def _last_by(run: Session, moment_ms: int | None) -> int:

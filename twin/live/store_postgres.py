@@ -76,6 +76,8 @@ class PostgresDatabase(Closing):
         StoreError: It cannot be reached, is of a later version, or cannot be written.
     """
 
+    bucket_bits: int | None = None
+
     def __init__(self, url: str, patience_s: float = 10.0) -> None:
         self._address = Address.of(url)
         self._patience_s = patience_s

@@ -15,11 +15,11 @@ import orjson
 from twin.closing import Closing
 from twin.errors import StoreError
 from twin.live.database import Pool, Session
-from twin.live.tables import FIRST_CLOCK, SQLITE_TYPES, VERSION, statements
+from twin.live.tables import BUCKET_BITS, FIRST_CLOCK, SQLITE_TYPES, VERSION, statements
 
 APPLICATION_ID = 0x54574E45  # "TWNE"
 _CACHE_KIB = 65_536
-_PAGES_OF_LOG = 4_000
+_PAGES_OF_LOG = 8_000
 _LOG_BYTES = 64 * 2**20
 _LOOK_S = 0.1
 
@@ -58,6 +58,8 @@ class SqliteDatabase(Closing):
     Raises:
         StoreError: It is damaged, something else, of a later version, or cannot be written.
     """
+
+    bucket_bits: int | None = BUCKET_BITS
 
     def __init__(self, path: Path, patience_s: float = 10.0) -> None:
         self._path = path

@@ -7,12 +7,17 @@ from collections.abc import Mapping
 VERSION = 1
 """Of the tables; a store of a later one is refused."""
 
+BUCKET_BITS = 13
+"""A file keeps its index of entities in pieces of 8,192 offsets: new reports change the few pages of the last piece,
+not one page each all over the index, which would cost more writing than the reports themselves."""
+
 SQLITE_TYPES: Mapping[str, str] = {
     "whole": "INTEGER",
     "real": "REAL",
     "text": "TEXT",
     "number": "INTEGER PRIMARY KEY AUTOINCREMENT",
     "by_case": "WITHOUT ROWID",
+    "by_geid": f"number >> {BUCKET_BITS}, geid, number",
 }
 POSTGRES_TYPES: Mapping[str, str] = {
     "whole": "bigint",
@@ -20,6 +25,7 @@ POSTGRES_TYPES: Mapping[str, str] = {
     "text": 'text COLLATE "C"',
     "number": "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
     "by_case": "WITH (fillfactor = 80)",
+    "by_geid": "geid, number",
 }
 
 _TABLES = """
@@ -71,7 +77,7 @@ CREATE UNIQUE INDEX live_report_message ON live_report (source, message_id);
 CREATE INDEX live_report_case ON live_report (source, case_id, occurred_ms, number);
 CREATE INDEX live_report_kind ON live_report (kind, number);
 CREATE INDEX live_report_occurred ON live_report (occurred_ms);
-CREATE INDEX live_report_geid ON live_report (geid, number) WHERE geid IS NOT NULL;
+CREATE INDEX live_report_geid ON live_report ({by_geid}) WHERE geid IS NOT NULL;
 CREATE TABLE live_latest (
     source {text} NOT NULL,
     case_id {text} NOT NULL,
