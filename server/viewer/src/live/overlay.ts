@@ -215,8 +215,9 @@ export class Overlay {
   }
 
   /** Reports of a replay that come one after the other. */
-  advance(moment: number, events: readonly LiveEvent[]): void {
+  advance(moment: number, events: readonly LiveEvent[], speed: number): void {
     this.moment = moment;
+    this.movers.speed = speed;
     this.book.take(events);
     this.strip.replay(moment);
   }

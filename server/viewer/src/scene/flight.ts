@@ -64,6 +64,12 @@ export class Flight {
     this.stage.redraw();
   }
 
+  /** To a stored view, by a flight where flights are wanted. */
+  go(view: CameraState): void {
+    const destination = Cartesian3.fromDegrees(view.lon, view.lat, view.height);
+    this.move(destination, CesiumMath.toRadians(view.heading), CesiumMath.toRadians(view.pitch), 2.2);
+  }
+
   home(animate = true): void {
     const { east, north, range, down } = frameBest(this.site.box, this.window(), STEEPNESS);
     const aim = Matrix4.multiplyByPoint(this.site.enuToEcef, new Cartesian3(east, north, 0), new Cartesian3());

@@ -127,5 +127,28 @@ export function makeLive(district, count = 340) {
     return { events: found.slice(begin, begin + limit), links };
   }
 
-  return { state, stream, list, add, tell, open, close: () => timers.forEach(clearInterval) };
+  const SIGNS = [
+    ["hotline_open_density", "每万平方米未办结诉求", "Open tickets per 10,000 m²", "people", "per 10,000 m²", 1.72, "warn"],
+    ["hotline_day", "24 小时诉求量", "Hotline tickets in 24 hours", "people", "tickets", 187, "ok"],
+    ["hotline_close_hours", "诉求办结用时中位数", "Median hours to close", "people", "h", 31.4, "ok"],
+    ["crowd_load", "人流承载率（最高点）", "Crowd against capacity", "people", "1", 1.06, "alarm"],
+    ["work_overdue_share", "工单超期率", "Overdue share of work orders", "things", "1", 0.142, "warn"],
+    ["component_damage", "部件损坏数", "Components damaged", "things", "components", 46, "ok"],
+    ["lamp_outage", "路灯失亮率", "Lamp outage", "things", "1", 0.021, "ok"],
+    ["water_level", "水位与警戒值", "Water level against warning", "state", "1", 0.83, "ok"],
+    ["noise", "夜间噪声", "Noise at night", "state", "dB(A)", 52.6, "ok"],
+    ["air", "PM2.5", "PM2.5", "state", "µg/m³", null, "unknown"],
+    ["patrol_cover", "巡逻力量在线率", "Patrols on line", "movement", "1", 0.92, "ok"],
+    ["vehicle_speed", "车辆平均速度", "Mean speed of vehicles", "movement", "km/h", 24.8, "ok"],
+  ];
+  const STREETS = ["新华路街道", "江苏路街道", "华阳路街道", "周家桥街道", "天山路街道", "仙霞新村街道", "虹桥街道", "程家桥街道", "北新泾街道", "新泾镇"];
+  function indicators(path) {
+    const [id, part] = path.split("/");
+    const one = SIGNS.find((sign) => sign[0] === id);
+    if (!id) return { indicators: SIGNS.map(([id, zh, en, dimension, unit, value, state], i) => ({ id, name: { zh, en }, dimension, unit, better: "lower", reading: { value, state, coverage: value === null ? 0.2 : i % 3 ? 1 : 0.87, anomaly: { flag: id === "crowd_load" } } })) };
+    if (part === "ranking") return { ranking: STREETS.map((name, i) => ({ rank: i + 1, area: `area${i}`, area_name: name, coverage: 1, value: i === 9 ? null : (one[5] ?? 1) * (1.6 - 0.13 * i), state: i === 9 ? "unknown" : i < 2 ? "alarm" : i < 4 ? "warn" : "ok" })) };
+    return { points: Array.from({ length: 48 }, (_, i) => ({ datetime: iso(Date.now() - (48 - i) * 1800_000), value: one[5] === null ? null : one[5] * (0.8 + 0.25 * Math.sin(i / 5 + one[5]) + 0.05 * Math.sin(i * 1.7)), state: "ok" })) };
+  }
+
+  return { indicators, state, stream, list, add, tell, open, close: () => timers.forEach(clearInterval) };
 }

@@ -76,6 +76,7 @@ createServer(async (request, response) => {
   if (route.startsWith("/viewer/")) return viewer(response, route.slice(8), request.headers["accept-encoding"] ?? "");
   if (route === "/release") return json(response, RELEASE);
   if (live && route === "/events/stream") return live.stream(request, response, url, { "content-security-policy": POLICY });
+  if (live && /^\/indicators(\/|$)/.test(route)) return json(response, live.indicators(route.slice(12)));
   if (live && route === "/events/state") return json(response, live.state());
   if (live && route === "/events") return json(response, live.list(url));
   if (route === "/entities") {

@@ -2,8 +2,8 @@
 
 import { h, icon, ICONS } from "../../dom";
 import type { Words } from "../../i18n";
-import { isOpen, rank, SEVERITIES, STATUSES, type LiveEvent } from "../event";
-import { byTime, EVERYTHING, matches, type Wanted } from "../filter";
+import { rank, SEVERITIES, STATUSES, type LiveEvent } from "../event";
+import { byTime, EVERYTHING, isCurrent, matches, type Wanted } from "../filter";
 import { COLOURS, glyphOf } from "../look";
 import { ago, dueText, isLate, whereText } from "../spoken";
 
@@ -154,7 +154,7 @@ export class EventList {
     const sign = icon(glyphOf(event.kind));
     const element = h(
       "button",
-      { type: "button", "data-key": event.key, "data-severity": event.severity, class: isOpen(event) ? "open" : "over", "aria-current": String(event.key === this.chosen), click: () => this.options.choose(event) },
+      { type: "button", "data-key": event.key, "data-severity": event.severity, class: isCurrent(event) ? "open" : "over", "aria-current": String(event.key === this.chosen), click: () => this.options.choose(event) },
       h("i", { class: rank(event) >= 3 ? "sign filled" : "sign", style: `--c:${COLOURS[event.severity]}` }, sign),
       h("span", { class: "title" }, event.title),
       time,
