@@ -14,8 +14,9 @@ from fastapi.responses import Response
 
 from server.context import Context, json_answer
 from server.entity_past import AsOf, Times, ValidTime
+from server.live.access import live_of
 from server.live.asked import from_ms, to_ms
-from server.live.credentials import require
+from server.live.credentials import require, require_live
 from server.live.live import Live
 from server.live.signs import SignWatch, TooFarError
 from server.problem import ProblemError, not_found
@@ -58,11 +59,10 @@ class _Asked:
 def router(context: Context) -> APIRouter:
     """The endpoints below `/indicators`; every one needs the right to read events."""
     routes = APIRouter(tags=["live"])
-    if context.live is None:
-        return routes
-    watch = SignWatch(context.live, context.releases)
-    context.live.feeds.append(watch)
-    desk = _Desk(context, context.live, watch)
+    watch = None if context.live is None else SignWatch(context.live, context.releases)
+    if context.live is not None and watch is not None:
+        context.live.feeds.append(watch)
+    desk = _Desk(context, watch)
     _numbers(routes, desk)
     _over_time(routes, desk)
     return routes
@@ -125,15 +125,25 @@ def _over_time(routes: APIRouter, desk: _Desk) -> None:
 
 
 class _Desk:
-    """Answers questions about indicators; every method but `reader` and `answer` belongs into a thread."""
+    """Answers questions about indicators; every method but `reader` and `answer` belongs into a thread.
 
-    def __init__(self, context: Context, live: Live, watch: SignWatch) -> None:
+    `reader` comes first: it refuses where nothing is live, and only then is there something to watch.
+    """
+
+    def __init__(self, context: Context, watch: SignWatch | None) -> None:
         self._context = context
-        self._live = live
-        self._watch = watch
+        self._maybe = watch
+
+    @property
+    def _live(self) -> Live:
+        return live_of(self._context)
+
+    @property
+    def _watch(self) -> SignWatch:
+        return require_live(self._maybe)
 
     async def reader(self, request: Request) -> Key | None:
-        """The key of who asks. Raises `ProblemError` where it may not read."""
+        """The key of who asks. Raises `ProblemError` where it may not read, or nothing is live."""
         return (await require(self._live, request.scope, "read")).key
 
     async def answer(self, request: Request, make: Any) -> Response:

@@ -87,7 +87,9 @@ def _read(own: Mapping[str, Any], file: Path | None) -> Indicators:
         place.span(own, "stream_reach", 2 * _UNIT_MS["d"]),
         place.flag(own, "alarms", True),
     )
+    both = made.kinds("cases") & made.kinds("streams")
     for one in found.values():
+        _check_kinds(one, both, _Place(file, f"[indicators.{one.id}]"))
         _check_reach(one, made, _Place(file, f"[indicators.{one.id}]"))
     return made
 
@@ -170,6 +172,13 @@ def _check_reach(one: Indicator, all_of_them: Indicators, place: _Place) -> None
     if back > reach:
         key = "stream_reach" if one.uses("streams") else "reach"
         raise place.wrong("looks further back than the running state reaches", f"raise `{key}`, or look less far back")
+
+
+def _check_kinds(one: Indicator, both: frozenset[str], place: _Place) -> None:
+    for kind in sorted(kind for term in one.terms.values() for kind in term.kinds & both if term.of == "cases"):
+        raise place.wrong(
+            f"the kind {kind!r} is taken both of cases and of streams", "take it of one of them, everywhere"
+        )
 
 
 def _term(table: object, place: _Place) -> Term:
