@@ -9,13 +9,16 @@ from typing import Any
 from twin.live.database import Database
 from twin.live.model import OPEN, Filter
 from twin.live.rows import storable, whole
-from twin.live.tables import BUCKET_BITS
+
+MOST_OPEN = 2000
+"""Up to so many open cases are looked up one by one, however long ago they were told of."""
 
 MOST_ENTITIES = 64
 """Up to so many entities are looked up one by one; of more, so many reports pass that the youngest are read through."""
 
 _TEXT = "(r.title || ' ' || coalesce(r.address, '') || ' ' || r.case_id)"
 _IS_OPEN = "SELECT 1 FROM live_latest o WHERE o.source = r.source AND o.case_id = r.case_id AND o.is_open = 1"
+_OPEN_CASES = "SELECT o.source, o.case_id FROM live_latest o WHERE o.is_open = 1"
 _LAST_STATUS = (
     "SELECT o.status FROM live_report o WHERE o.source = r.source AND o.case_id = r.case_id AND o.number <= ?"
     " ORDER BY o.occurred_ms DESC, o.number DESC LIMIT 1"
@@ -64,17 +67,21 @@ class Where:
         return f" WHERE {' AND '.join(self.terms)}" if self.terms else ""
 
 
-def of_reports(database: Database, wanted: Filter, span: Span) -> Where:
+def of_reports(database: Database, wanted: Filter, span: Span, few_open: bool = False) -> Where:
     """Which reports (`r`) pass.
 
     Args:
         database: Which will be asked.
         wanted: What passes.
         span: Where the answer must lie.
+        few_open: So few cases are open that they are looked up one by one.
     """
-    where = _common(database, wanted, driver(wanted))
-    _within(where, span, in_pieces=driver(wanted) == "geid" and database.bucket_bits is not None)
-    if wanted.open is not None and wanted.as_of_ms is None:
+    chosen = "open" if few_open else driver(wanted)
+    where = _common(database, wanted, chosen)
+    _within(database, where, span, chosen)
+    if few_open:
+        where.add(f"(r.source, r.case_id) IN ({_OPEN_CASES})")
+    elif wanted.open is not None and wanted.as_of_ms is None:
         where.add(f"{'' if wanted.open else 'NOT '}EXISTS ({_IS_OPEN})")
     elif wanted.open is not None:
         statuses = ", ".join(f"'{status}'" for status in sorted(OPEN))
@@ -122,13 +129,18 @@ def pieces(span: Span, bits: int) -> Iterator[Span]:
         high, count = low - 1, min(4 * count, 1024)
 
 
-def _within(where: Where, span: Span, in_pieces: bool) -> None:
-    if in_pieces:
-        buckets = range(span.least >> BUCKET_BITS, (span.most >> BUCKET_BITS) + 1)
-        where.add(f"r.number >> {BUCKET_BITS} IN (SELECT value FROM json_each(?))", str(list(buckets)))  # noqa: S608
-        where.add("+r.number BETWEEN ? AND ?", span.least, span.most)
-    else:
-        where.add("r.number BETWEEN ? AND ?", span.least, span.most)
+def may_go_by_open(wanted: Filter) -> bool:
+    """Whether open cases could lead to what is wanted better than anything else, if there are only a few of them."""
+    return bool(wanted.open) and wanted.as_of_ms is None and driver(wanted) in (None, "kind")
+
+
+def _within(database: Database, where: Where, span: Span, chosen: str | None) -> None:
+    number = "r.number" if chosen in (None, "kind") else database.unindexed("r.number")
+    where.add(f"{number} BETWEEN ? AND ?", span.least, span.most)
+    if chosen == "geid" and database.bucket_bits is not None:
+        bits = database.bucket_bits
+        buckets = range(span.least >> bits, (span.most >> bits) + 1)
+        where.add(f"r.number >> {bits} IN (SELECT value FROM json_each(?))", str(list(buckets)))  # noqa: S608
 
 
 def _common(database: Database, wanted: Filter, driver: str | None) -> Where:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twin.closing import Closing
-from twin.live.conditions import Span, driver, of_reports, of_states, pieces
+from twin.live.conditions import MOST_OPEN, Span, driver, may_go_by_open, of_reports, of_states, pieces
 from twin.live.database import Database, Session
 from twin.live.model import OPEN, Appended, Filter, Link, Refusal, Report, Stored
 from twin.live.retention import prune
@@ -138,8 +138,9 @@ class EventLog(Closing):
         """Reports, the youngest offset first; `before` pages on."""
         found: list[tuple[Any, ...]] = []
         with self._database.reading() as run:
+            few_open = may_go_by_open(wanted) and _few_open(run)
             for span in self._spans(wanted, _span(run, wanted, before)):
-                where = of_reports(self._database, wanted, span)
+                where = of_reports(self._database, wanted, span, few_open)
                 sql = f"SELECT {_REPORT} FROM live_report r{where.sql} ORDER BY r.number DESC LIMIT ?"  # noqa: S608
                 found += run(sql, *where.values, max(0, whole(limit) - len(found)))
                 if len(found) >= limit:
@@ -272,6 +273,11 @@ def _states(records: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         (*case, record[0], record[_OCCURRED], record[_KIND], record[_GEID], int(record[_STATUS] in OPEN))
         for case, record in last.items()
     ]
+
+
+def _few_open(run: Session) -> bool:
+    sql = "SELECT count(*) FROM (SELECT 1 FROM live_latest WHERE is_open = 1 LIMIT ?) AS few"
+    return int(run(sql, MOST_OPEN + 1)[0][0]) <= MOST_OPEN
 
 
 def _span(run: Session, wanted: Filter, before: int | None) -> Span:
