@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.context import Context, refuse_unknown_parameters
 from server.cors import Cors
 from server.entity_path import EntityPath
+from server.live.metrics import LiveMetrics
 from server.live.opening import open_live
 from server.metrics import Metrics
 from server.openapi import install_openapi
@@ -76,6 +77,8 @@ class Application:
         self.timeline = Timeline(registry_location(settings.root), authority_of(self.releases))
         self.live = open_live(settings, self.releases, registered, self.timeline)
         self.context = Context(settings, self.releases, self.viewer.built, registered, self.timeline, self.live)
+        if self.live is not None:
+            self.metrics.registry.register(LiveMetrics(self.live))
         self._raw = raw_paths(self.context)
         self._entities_prefix = f"{base}/entities/"
         self._entities = EntityPath(self.context, self._entities_prefix, self.metrics)

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from server.context import Context
+from server.live.asked import STREAM_TEXTS
 from server.problem import MEDIA_TYPE
 
 _PROBLEM = {
@@ -31,6 +32,8 @@ _SUCCESS = {
     "/": "application/json",
     "/docs": "text/html",
     "/api": "application/vnd.oai.openapi+json;version=3.1",
+    "/asyncapi.json": "application/vnd.aai.asyncapi+json;version=3.0.0",
+    "/events/{offset}": "application/cloudevents+json",
     "/archives/{layer}": "application/octet-stream",
     "/collections/{collection}/items": "application/geo+json",
     "/collections/{collection}/items/{id}": "application/geo+json",
@@ -59,6 +62,15 @@ def _get(summary: str, text: str, parameters: list[dict[str, Any]], media_type: 
     }
 
 
+def _stream_parameters() -> list[dict[str, Any]]:
+    """What may be asked of a stream."""
+    texts = {**STREAM_TEXTS, "last_event_id": "Position to resume after, if there is no header Last-Event-ID"}
+    return [
+        {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
+        for name, text in texts.items()
+    ]
+
+
 def thin_paths() -> dict[str, Any]:
     """The paths that never reach FastAPI."""
     layer = _parameter("layer", "Layer name")
@@ -72,6 +84,18 @@ def thin_paths() -> dict[str, Any]:
             "Tiles, subtrees and external tilesets; immutable below a digest or a release id.",
             [layer, key],
             "model/gltf-binary",
+        ),
+        "/events/stream": _get(
+            "Reports as they come: Server-Sent Events",
+            "Resumable by `Last-Event-ID`; docs/events-out.md.",
+            _stream_parameters(),
+            "text/event-stream",
+        ),
+        "/events/ws": _get(
+            "Reports as they come: WebSocket",
+            "The messages of `/events/stream`, for clients that change their filter.",
+            _stream_parameters(),
+            "application/json",
         ),
         "/viewer/": _get("3D viewer", "The page; its files lie below it.", [], "text/html"),
     }

@@ -24,7 +24,17 @@ from twin.live.model import SEVERITIES, STATUSES, Filter
 from twin.query.crs import CRS84, CRS84H
 
 #: Parameters of a stream; a list takes these and more.
-STREAM = ("bbox", "kind", "status", "severity", "source", "entity", "area", "linked")
+STREAM_TEXTS = {
+    "bbox": "West, south, east, north, degrees",
+    "kind": "Kinds, with commas between",
+    "status": "Statuses, with commas between",
+    "severity": "Severities, with commas between",
+    "source": "Sources, with commas between",
+    "entity": "geids, with commas between",
+    "area": "geid of an area",
+    "linked": "`true`: only reports with an entity; `false`: only those without",
+}
+STREAM = tuple(STREAM_TEXTS)
 _MOST_WORDS = 50
 _MOST_GEIDS = 500
 _LONGEST_TEXT = 200

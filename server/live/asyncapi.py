@@ -5,25 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from server.context import Context
-from server.live.asked import STREAM
+from server.live.asked import STREAM_TEXTS
 from server.live.parcel import REASONS
 from twin.live.kinds import Kinds
 from twin.live.schema import event_schema
 
 MEDIA_TYPE = "application/vnd.aai.asyncapi+json;version=3.0.0"
 _POSITION = {"type": "string", "pattern": "^.+-[0-9]+$", "description": "`<epoch>-<offset>`; give it back to resume"}
-_PARAMETERS = (*STREAM, "last_event_id")
-_TEXTS = {
-    "bbox": "West, south, east, north, degrees",
-    "kind": "Kinds, with commas between",
-    "status": "Statuses, with commas between",
-    "severity": "Severities, with commas between",
-    "source": "Sources, with commas between",
-    "entity": "geids, with commas between",
-    "area": "geid of an area",
-    "linked": "`true`: only reports with an entity; `false`: only those without",
-    "last_event_id": "Position to resume after; the header Last-Event-ID overrules it",
-}
+_TEXTS = {**STREAM_TEXTS, "last_event_id": "Position to resume after; the header Last-Event-ID overrules it"}
 
 
 def document(context: Context, kinds: Kinds) -> dict[str, Any]:
@@ -157,7 +146,7 @@ def _wrapped(name: str, payload: dict[str, Any]) -> dict[str, Any]:
 def _query() -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {name: {"type": "string", "description": _TEXTS[name]} for name in _PARAMETERS},
+        "properties": {name: {"type": "string", "description": _TEXTS[name]} for name in _TEXTS},
         "additionalProperties": False,
     }
 
