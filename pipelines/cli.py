@@ -29,6 +29,8 @@ COMMANDS = (
     "rollback",
     "registry",
     "update",
+    "events",
+    "key",
     "demo",
 )
 #: Entry-point group in which other packages offer commands (`server` brings `serve`).

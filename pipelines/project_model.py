@@ -6,9 +6,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipelines.toml_position import Place
+from twin.errors import ProjectError
+from twin.live.config import parse_live
 
 Unit: TypeAlias = Literal["m", "cm", "dm", "ft", "us-ft"]
 
@@ -357,6 +359,16 @@ class ChangeTable(_Table):
     )
 
 
+def _live(table: dict[str, Any] | None) -> dict[str, Any] | None:
+    """`[live]` as it stands, if `twin.live.config` can read it."""
+    if table is not None:
+        try:
+            parse_live(table, Path())
+        except ProjectError as error:
+            raise ValueError(error.what) from None
+    return table
+
+
 class ProjectFile(_Table):
     """The whole of `twin.toml`."""
 
@@ -369,7 +381,7 @@ class ProjectFile(_Table):
     output: Output = Field(default_factory=Output, description="Where and how releases are written")
     registry: RegistryTable = Field(default_factory=RegistryTable, description="Where identities and history lie")
     change: ChangeTable = Field(default_factory=ChangeTable, description="How editions of a survey are compared")
-    live: dict[str, Any] | None = Field(
+    live: Annotated[dict[str, Any] | None, AfterValidator(_live)] = Field(
         default=None, description="Events; `twin.live.config` reads its keys, docs/events-in.md describes them"
     )
 
