@@ -71,7 +71,7 @@ class Linker:
     def warm(self) -> None:
         """Makes now what the first reports would wait for; about a second for 100,000 entities."""
         self._scene.index.warm()
-        self._addresses.find("-")
+        self._scene.index.by_address("")
 
     def link(self, reports: Sequence[Report]) -> list[Link]:
         """What each report is tied to, in their order; the answer for one does not depend on the others."""

@@ -85,8 +85,11 @@ def read_sensors(path: Path | str) -> dict[str, Sensor]:
         raise _wrong(file, f"it cannot be read ({error.strerror})", "check the path of `sensors` in [live]") from None
     read = _toml(raw, file) if file.suffix.lower() == ".toml" else _csv(raw, file)
     found: dict[str, Sensor] = {}
-    for where, one in read:
-        found[one.id] = _merged(found[one.id], one, file, where) if one.id in found else one
+    try:
+        for where, one in read:
+            found[one.id] = _merged(found[one.id], one, file, where) if one.id in found else one
+    except csv.Error as error:
+        raise _wrong(file, f"it is no CSV ({error})", "look for NUL characters and quotes left open") from None
     for one in found.values():
         _check(one, file)
     return found

@@ -43,7 +43,7 @@ def one(linked: Linker, asked: Report) -> Link:
 def test_each_way_comes_before_those_that_are_less_sure(index: EntityIndex) -> None:
     sensors = [Sensor("wl-1", geid=SHOP.geid)]
     linked = linker(index, sensors=sensors, learnt={"老百货": TWIN_A.geid})
-    ways = {
+    ways: dict[str, tuple[Any, Thing]] = {
         "geid": (HALL.geid.upper().replace("-", " "), HALL),
         "code": ("REF:70", HALL),
         "sensor": ("ＷＬ-1", SHOP),
