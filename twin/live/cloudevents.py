@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 from twin.entity import geid as geids
@@ -34,6 +34,7 @@ _PLACE = frozenset(["geid", "code", "sensor", "address", "lon", "lat", "x", "y",
 _LINK_FIELDS = ("geid", "method", "confidence", "distance_m", "lon", "lat", "h")
 _STATUS_SET, _SEVERITY_SET = frozenset(STATUSES), frozenset(SEVERITIES)
 _NO_END = "9999-"
+_LON = Place.__slots__.index("lon")
 
 
 def parse_cloudevent(document: Mapping[str, Any], rules: ParseRules) -> Report:
@@ -49,32 +50,28 @@ def parse_cloudevent(document: Mapping[str, Any], rules: ParseRules) -> Report:
     Raises:
         Refused: With one of `twin.live.refusals.REFUSALS`; nothing else, whatever the document holds.
     """
-    report, given = _read(document, rules, rules.now())
-    rows: list[Report | Refused] = [report]
-    if given is not None and not given.plain:
-        _settle_rows(rows, [(0, given)])
-    if isinstance(rows[0], Refused):
-        raise rows[0]
-    return rows[0]
+    draft = _read(document, rules, rules.now())
+    if draft.is_settled:
+        return draft.report()
+    (row,) = _settled([draft])
+    if isinstance(row, Refused):
+        raise row
+    return row
 
 
 def parse_batch(documents: Sequence[object], rules: ParseRules) -> list[Report | Refused]:
     """Reads many CloudEvents, positions converted together; row for row a report, or why there is none."""
     now = rules.now()
-    rows: list[Report | Refused] = []
-    shifted: list[tuple[int, Given]] = []
+    rows: list[Report | Refused | _Draft] = []
     for document in documents:
         try:
-            report, given = _read(document, rules, now)
+            draft = _read(document, rules, now)
+            rows.append(draft.report() if draft.is_settled else draft)
         except Refused as refused:
             refused.source = refused.source or _source_of(document)
             rows.append(refused)
-            continue
-        if given is not None and not given.plain:
-            shifted.append((len(rows), given))
-        rows.append(report)
-    _settle_rows(rows, shifted)
-    return rows
+    shifted = iter(_settled([row for row in rows if isinstance(row, _Draft)]))
+    return [next(shifted) if isinstance(row, _Draft) else row for row in rows]
 
 
 def to_cloudevent(stored: Stored | Report, url: str = "") -> dict[str, Any]:
@@ -139,8 +136,36 @@ def _present(thing: object, names: Sequence[str]) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(thing, name)) is not None}
 
 
-def _read(document: object, rules: ParseRules, now: int) -> tuple[Report, Given | None]:
-    """A report whose position is not converted yet, and the position as given."""
+@dataclass(slots=True)  # not frozen: frozen ones take four times as long to make
+class _Draft:
+    """A report whose position is not converted yet.
+
+    Attributes:
+        head: Fields of the report before its place.
+        place: Fields of the place.
+        measured: Value and unit.
+        data: What has no field.
+        given: The position as the source has it.
+    """
+
+    head: tuple[Any, ...]
+    place: list[Any]
+    measured: tuple[float | None, str | None]
+    data: dict[str, Any]
+    given: Given | None
+
+    @property
+    def is_settled(self) -> bool:
+        """True where nothing has to be converted."""
+        return self.given is None or self.given.plain
+
+    def report(self) -> Report:
+        """The report."""
+        fields: tuple[Any, ...] = (*self.head, Place(*self.place), *self.measured, self.data)
+        return Report(*fields)
+
+
+def _read(document: object, rules: ParseRules, now: int) -> _Draft:
     if not isinstance(document, Mapping):
         raise Refused("not_an_object", "a report must be a JSON object")
     if document.get("specversion") != "1.0":
@@ -156,7 +181,7 @@ def _read(document: object, rules: ParseRules, now: int) -> tuple[Report, Given 
     rest = _rest(document, data, extra, rules)
     if assumed:
         rest["occurred_from"] = "receipt"
-    report = Report(
+    head = (
         source,
         name,
         text_of(data.get("case"), "case", 256) or name,
@@ -167,14 +192,13 @@ def _read(document: object, rules: ParseRules, now: int) -> tuple[Report, Given 
         occurred,
         reported,
         due,
-        place,
-        number_of(data.get("value"), "value"),
-        text_of(data.get("unit"), "unit", 64),
-        rest,
+    )
+    draft = _Draft(
+        head, place, (number_of(data.get("value"), "value"), text_of(data.get("unit"), "unit", 64)), rest, given
     )
     if kind.needs:
-        _check_needs(report, kind)
-    return report, given
+        _check_needs(draft, kind)
+    return draft
 
 
 def _required(document: Mapping[str, Any], name: str, limit: int) -> str:
@@ -277,8 +301,8 @@ def _due(data: Mapping[str, Any], rules: ParseRules) -> int | None:
     return None if isinstance(value, str) and value.startswith(_NO_END) else _time(data, "due", rules)
 
 
-def _place_of(value: object, subject: object, rules: ParseRules) -> tuple[Place, Given | None, dict[str, Any]]:
-    """The place, its position as given, and what else the source says of it."""
+def _place_of(value: object, subject: object, rules: ParseRules) -> tuple[list[Any], Given | None, dict[str, Any]]:
+    """The fields of the place, its position as given, and what else the source says of it."""
     if isinstance(value, str):
         value = {"address": value}
     elif value is None:
@@ -293,7 +317,7 @@ def _place_of(value: object, subject: object, rules: ParseRules) -> tuple[Place,
     accuracy = number_of(value.get("accuracy_m"), "place.accuracy_m")
     if accuracy is not None and accuracy < 0:
         raise Refused("bad_number", "`place.accuracy_m` is negative")
-    place = Place(
+    place = [
         geid,
         code,
         text_of(value.get("sensor"), "place.sensor", 256),
@@ -302,7 +326,7 @@ def _place_of(value: object, subject: object, rules: ParseRules) -> tuple[Place,
         given.y if given else None,
         number_of(value.get("h"), "place.h"),
         accuracy,
-    )
+    ]
     return place, given, {key: part for key, part in value.items() if key not in _PLACE}
 
 
@@ -327,34 +351,32 @@ def _rest(
     return rest
 
 
-def _check_needs(report: Report, kind: Kind) -> None:
-    place = report.place
-    has = {"value": report.value is not None, "position": place.lon is not None, "place": place != Place()}
+def _check_needs(draft: _Draft, kind: Kind) -> None:
+    has = {
+        "value": draft.measured[0] is not None,
+        "position": draft.given is not None,
+        "place": any(part is not None for part in draft.place),
+    }
     lacking = [need for need in kind.needs if not has[need]]
     if lacking:
         raise Refused("incomplete", f"a report of kind {kind.id} must state {' and '.join(lacking)}")
 
 
-def _settle_rows(rows: list[Report | Refused], shifted: Sequence[tuple[int, Given]]) -> None:
-    """Puts positions of other systems in their place, converted; keeps what was given where that may be shown."""
-    places = to_degrees([given for _, given in shifted])
-    for (row, given), found in zip(shifted, places, strict=True):
-        report = rows[row]
-        assert isinstance(report, Report)
-        if isinstance(found, Refused):
-            rows[row] = Refused(found.code, found.reason, source=report.source)
-            continue
-        rows[row] = replace(
-            report, place=replace(report.place, lon=found[0], lat=found[1]), data=_with_given(report.data, given)
-        )
+def _settled(drafts: Sequence[_Draft]) -> list[Report | Refused]:
+    """Reports with their positions converted; what was given is kept where that may be shown."""
+    places = to_degrees([draft.given for draft in drafts if draft.given is not None])
+    return [_placed(draft, place) for draft, place in zip(drafts, places, strict=True)]
 
 
-def _with_given(data: Mapping[str, Any], given: Given) -> Mapping[str, Any]:
-    if not is_public(given.crs):
-        return data
-    place = data.get("place")
-    kept = {**(place if isinstance(place, Mapping) else {}), "given": {"x": given.x, "y": given.y, "crs": given.crs}}
-    return {**data, "place": kept}
+def _placed(draft: _Draft, place: tuple[float, float] | Refused) -> Report | Refused:
+    if isinstance(place, Refused):
+        return Refused(place.code, place.reason, source=draft.head[0])
+    given = draft.given
+    assert given is not None
+    draft.place[_LON : _LON + 2] = place
+    if is_public(given.crs):
+        draft.data["place"] = {**draft.data.get("place", {}), "given": {"x": given.x, "y": given.y, "crs": given.crs}}
+    return draft.report()
 
 
 def _source_of(document: object) -> str:

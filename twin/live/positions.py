@@ -52,7 +52,8 @@ def read_position(place: Mapping[str, Any], default_crs: str) -> Given | None:
     stated = place.get("crs")
     if stated and not (isinstance(stated, str) and _STATED.match(stated.strip())):
         raise Refused("unknown_crs", "`place.crs` must be a code such as EPSG:4549, or gcj02, bd09, wgs84, cgcs2000")
-    degrees, plane = _pair(place, "lon", "lat"), _pair(place, "x", "y")
+    degrees = _pair(place, "lon", "lat")
+    plane = _pair(place, "x", "y") if "x" in place or "y" in place else None
     if degrees and plane:
         raise Refused("bad_position", "the place has both `lon`, `lat` and `x`, `y`: send the one that was measured")
     pair = degrees or plane
