@@ -10,7 +10,7 @@ from time import time_ns
 
 from server.live.live import Live, LiveBusyError
 from server.releases import Releases
-from twin.errors import StoreError
+from twin.errors import TwinError
 from twin.live.model import Filter, Link, Report, Stored
 from twin.live.sensors import read_sensors
 from twin.live.signs.alarms import Key, Standing, crossings, standing
@@ -47,17 +47,24 @@ class SignWatch:
         self._standing: dict[Key, Standing] | None = None
         self._lock = RLock()
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
 
     async def start(self) -> None:
         """Begins to watch."""
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Ends."""
+        """Ends, and waits for a look at the log that is under way: the log is closed next."""
+        self._stopped = True
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        await asyncio.to_thread(self._wait)
+
+    def _wait(self) -> None:
+        with self._lock:
+            pass
 
     async def _run(self) -> None:
         number = 0
@@ -69,7 +76,7 @@ class SignWatch:
                     await self.tell(tick)
                 if number % _FORGET_EVERY == 0:
                     await asyncio.to_thread(self.forget, tick)
-            except (StoreError, LiveBusyError) as error:
+            except (TwinError, LiveBusyError) as error:
                 _log.error("indicators are not watched just now: %s", error)
             number += 1
             await asyncio.sleep((_TICK_MS - time_ns() // 1_000_000 % _TICK_MS) / 1000 + _SETTLED_S)
@@ -88,11 +95,14 @@ class SignWatch:
         return len(reports)
 
     def _crossings(self, tick_ms: int) -> tuple[list[tuple[Report, Link]], dict[Key, Standing]]:
-        signs = self.current()
-        if self._standing is None:
-            known, _ = self._live.store.state(Filter(sources=frozenset({SOURCE})))
-            self._standing = standing(known)
-        return crossings(signs, tick_ms, self._standing)
+        with self._lock:
+            signs = self.current()
+            if self._stopped:
+                return [], self._standing or {}
+            if self._standing is None:
+                known, _ = self._live.store.state(Filter(sources=frozenset({SOURCE})))
+                self._standing = standing(known)
+            return crossings(signs, tick_ms, self._standing)
 
     def forget(self, now_ms: int) -> None:
         """Gives up what no answer of the running state needs any more."""
@@ -121,7 +131,7 @@ class SignWatch:
             return Ground.of(release.index, to_xy, release.id)
 
     def _follow(self, signs: Signs) -> None:
-        while rows := self._live.store.after(signs.last, _PAGE):
+        while not self._stopped and (rows := self._live.store.after(signs.last, _PAGE)):
             signs.take(rows)
 
     def at(self, name: str, first_ms: int, last_ms: int, as_of_ms: int) -> Signs:

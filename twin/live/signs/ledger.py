@@ -67,6 +67,24 @@ class Rows:
         return Rows({name: one[rows] for name, one in self.column.items()})
 
 
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """How far back reports matter.
+
+    Attributes:
+        known_ms: Reports recorded later matter.
+        occurred_ms: So do those of what happened later.
+    """
+
+    known_ms: int
+    occurred_ms: int
+
+    def before(self, rows: Rows) -> Flags:
+        """(n,) True of what lies behind it."""
+        behind = (rows.column["recorded"] <= self.known_ms) & (rows.column["occurred"] <= self.occurred_ms)
+        return np.asarray(behind, dtype=np.bool_)
+
+
 class Ledger:
     """The reports that indicators are made of.
 
@@ -177,21 +195,18 @@ class Ledger:
             self._fresh = []
         return self._rows
 
-    def forget(self, known_ms: int, case_ms: int, stream_ms: int, carriers: Callable[[Rows], Ints]) -> int:
-        """Gives up what matters to no moment after `known_ms`; how many reports that were.
+    def forget(self, cases: Horizon, streams: Horizon, carriers: Callable[[Rows], Ints]) -> int:
+        """Gives up what matters to no answer any more; how many reports that were.
 
         Args:
-            known_ms: Reports recorded later stay.
-            case_ms: Of cases that much older, only what `carriers` chooses is kept.
-            stream_ms: Of streams nothing older is kept.
+            cases: Of cases, only what `carriers` chooses is kept of what is older.
+            streams: Of streams nothing older is kept.
             carriers: Of old reports of cases those that a later state of the case may still rest on.
         """
         rows = self.rows()
-        column = rows.column
-        stream = column["stream"].astype(np.bool_)
-        settled = column["recorded"] <= known_ms
-        gone = settled & stream & (column["occurred"] <= stream_ms)
-        old = np.flatnonzero(settled & ~stream & (column["occurred"] <= case_ms))
+        stream = rows.column["stream"].astype(np.bool_)
+        gone = stream & streams.before(rows)
+        old = np.flatnonzero(~stream & cases.before(rows))
         gone[old] = True
         gone[old[carriers(rows.take(old))]] = False
         self._rows = rows.take(~gone)

@@ -15,7 +15,7 @@ from twin.live.model import Stored
 from twin.live.sensors import Sensor
 from twin.live.signs.definition import Indicator, Indicators
 from twin.live.signs.ground import Ground, Groups
-from twin.live.signs.ledger import Ledger
+from twin.live.signs.ledger import Horizon, Ledger
 from twin.live.signs.snapshot import Snapshot, carriers
 from twin.live.signs.states import states, ticks
 from twin.live.signs.statistics import robust_z
@@ -113,9 +113,8 @@ class Signs:
             case_from = max(self._case_from, now_ms - wanted.reach_ms)
             stream_from = max(self._stream_from, now_ms - wanted.stream_reach_ms)
             gone = self._ledger.forget(
-                min(case_from, stream_from),
-                case_from - wanted.lookback_ms("cases"),
-                stream_from - wanted.lookback_ms("streams"),
+                Horizon(case_from, case_from - wanted.lookback_ms("cases")),
+                Horizon(stream_from, stream_from - wanted.lookback_ms("streams")),
                 carriers,
             )
             self._case_from, self._stream_from = case_from, stream_from

@@ -35,7 +35,8 @@ def row(key: str, shape: list[Any], parent: str | None, storeys: float | None = 
 
 
 def area(key: str, shape: list[Any], level: str, parent: str | None = None) -> dict[str, Any]:
-    return row(key, shape, parent, layer="areas", entity_class="AdministrativeArea", row=-1, **{"attr.level": level})
+    own: dict[str, Any] = {"layer": "areas", "entity_class": "AdministrativeArea", "row": -1, "attr.level": level}
+    return row(key, shape, parent, **own)
 
 
 def with_hole() -> list[Any]:

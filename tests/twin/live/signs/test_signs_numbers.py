@@ -30,7 +30,7 @@ from tests.twin.live.signs.district import (
 )
 from twin.errors import MisuseError, ProjectError
 from twin.live.sensors import Datastream, Sensor
-from twin.live.signs.alarms import crossings, standing
+from twin.live.signs.alarms import Key, Standing, crossings, standing
 from twin.live.signs.formula import parse_formula
 from twin.live.signs.ground import Ground
 from twin.live.signs.reading import read_indicators, starter
@@ -216,7 +216,8 @@ def test_a_crossing_is_reported_once_and_closed_when_it_is_over(place: Ground, l
     for step, level in enumerate(levels):
         log.add(reading(step, "w1", "water_level", level, start + step * MINUTE - 1, warning=1.0), A)
     signs = over(log, place)
-    told, known = [], {}
+    told: list[tuple[int, str, str, str | None]] = []
+    known: dict[Key, Standing] = {}
     for step in range(len(levels)):
         reports, known = crossings(signs, start + step * MINUTE, known)
         again, _ = crossings(signs, start + step * MINUTE, known)
@@ -247,7 +248,7 @@ def test_a_value_far_from_its_own_past_is_unusual_and_one_that_never_changed_is_
 def test_statistics_by_group_are_those_of_each_group(rows: list[tuple[int, float]], take: str) -> None:
     group = np.array([one for one, _ in rows], dtype=np.int64)
     values = np.array([one for _, one in rows], dtype=np.float64)
-    plain = {"sum": np.sum, "mean": np.mean, "median": np.median, "min": np.min, "max": np.max,
+    plain: Any = {"sum": np.sum, "mean": np.mean, "median": np.median, "min": np.min, "max": np.max,
              "p90": lambda one: np.quantile(one, 0.9)}[take]  # fmt: skip
     found = by_group(take, group, values, 4)
     for number in range(4):

@@ -18,8 +18,8 @@ from twin.live.signs.reading import read_indicators
 from twin.live.signs.signs import Signs
 
 SMALL = """
-reach = "90 min"
-stream_reach = "90 min"
+reach = "2 h"
+stream_reach = "85 min"
 starter = false
 [indicators.open]
 zh = "开"
@@ -213,6 +213,8 @@ def test_forgetting_gives_up_what_is_old_and_keeps_what_open_cases_rest_on(place
     running.take(rows)
     assert running.forget(later) == 1000
     assert len(running) == 2
+    assert running.exact_from("open") == later - 2 * HOUR
+    assert running.exact_from("level") == later - 85 * MINUTE
     assert running.reading("open", "all", later).terms["open"].tolist() == [2.0]
     assert running.reading("open", "subdistrict", later).terms["open"].tolist() == [1.0 * (one == WEST) for one in
         running.groups("subdistrict").geids]  # fmt: skip
