@@ -223,10 +223,10 @@ def _data_of(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _type_of(text: str, rules: ParseRules) -> tuple[Kind, str | None]:
     """Kind and status of a CloudEvents type."""
-    named = text[len(TYPE_PREFIX) :] if text.startswith(TYPE_PREFIX) else rules.types.get(text)
+    named = text[len(TYPE_PREFIX) :] if text.startswith(TYPE_PREFIX) else rules.kinds.types.get(text)
     if not named or named.endswith("."):
         raise Refused(
-            "unknown_type", f"type {text[:80]!r} is neither twin.<kind>.<status> nor in the table of types of twin.toml"
+            "unknown_type", f"type {text[:80]!r} is neither twin.<kind>.<status> nor in the table `types` of the kinds"
         )
     name, _, status = named.partition(".")
     kind = rules.kinds.get(name)

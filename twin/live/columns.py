@@ -13,7 +13,7 @@ import orjson
 
 from twin.live.kinds import plain_word
 from twin.live.refusals import Refused
-from twin.live.times import read_time, write_time
+from twin.live.times import local_text, read_time, write_time
 
 PLACE_FIELDS = ("geid", "code", "sensor", "address", "lon", "lat", "x", "y", "h", "crs", "accuracy_m")
 TIME_FIELDS = ("occurred", "reported", "due")
@@ -89,7 +89,7 @@ class ColumnMapping:
         header: False: columns are called `1`, `2`, ...
         rows: Path to the list within a JSON document.
         sheet: Of a workbook; None is the first.
-        zone: Of times without an offset.
+        zone: Of times without an offset; None leaves it to the rules.
         crs: Of positions; None leaves it to the rules.
         statuses, severities: Words laid over those of the kinds.
         file: The TOML file, for messages.
@@ -212,6 +212,8 @@ def _value(row: Mapping[str, Any], name: str, cell: Cell, mapping: ColumnMapping
     if name in TIME_FIELDS:
         if name == "due" and str(value).startswith("9999"):
             return None
+        if mapping.zone is None:  # the parser knows that of the twin
+            return local_text(value, cell.formats, name)
         return write_time(read_time(value, mapping.zone, cell.formats, name))
     if cell.scale != 1.0 or cell.plus != 0.0:
         return _scaled(value, name, cell)

@@ -64,11 +64,13 @@ class Kinds:
         by_id: Kinds, in the order of the file.
         statuses: Status of a source's word; words are compared without case and outer spaces.
         severities: Severity of a source's word.
+        types: `kind` or `kind.status` of a foreign CloudEvents type.
     """
 
     by_id: Mapping[str, Kind]
     statuses: Mapping[str, str] = field(default_factory=dict)
     severities: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(self.by_id.values())
@@ -106,7 +108,7 @@ def read_kinds(path: Path | str | None = None) -> Kinds:
     """Reads a file of kinds, laid over those that come with the program.
 
     Args:
-        path: A TOML file with `[kinds.<id>]`, `[statuses]` and `[severities]`; None gives the starter kinds.
+        path: A TOML file with `[kinds.<id>]`, `[statuses]`, `[severities]` and `[types]`; None gives the starter kinds.
 
     Raises:
         MisuseError: The file cannot be read, or an entry of it is wrong.
@@ -124,14 +126,14 @@ def kinds_from(document: Mapping[str, Any], under: Kinds | None = None, file: Pa
     """The table of kinds that a parsed TOML document states.
 
     Args:
-        document: With the tables `kinds`, `statuses`, `severities`, each may be absent.
+        document: With the tables `kinds`, `statuses`, `severities`, `types`, each may be absent.
         under: Kinds that the document is laid over, key by key.
         file: For messages.
 
     Raises:
         MisuseError: A key or a value is not known.
     """
-    strange = sorted(set(document) - {"kinds", "statuses", "severities"})
+    strange = sorted(set(document) - {"kinds", "statuses", "severities", "types"})
     if strange:
         raise _wrong(f"{strange[0]!r} is no table of a file of kinds", file)
     known = dict(under.by_id) if under else {}
@@ -143,6 +145,7 @@ def kinds_from(document: Mapping[str, Any], under: Kinds | None = None, file: Pa
         MappingProxyType(known),
         MappingProxyType({**(under.statuses if under else {}), **statuses}),
         MappingProxyType({**(under.severities if under else {}), **severities}),
+        MappingProxyType({**(under.types if under else {}), **_types(_table(document, "types", file), known, file)}),
     )
 
 
@@ -211,6 +214,16 @@ def _words(table: Mapping[str, Any], known: Sequence[str], name: str, file: Path
     if wrong:
         raise _wrong(f"{name}: {wrong[0]!r} must stand for one of {', '.join(known)}", file)
     return {plain_word(word): target for word, target in table.items()}
+
+
+def _types(table: Mapping[str, Any], kinds: Mapping[str, Kind], file: Path | str | None) -> dict[str, str]:
+    for name, target in table.items():
+        kind, _, status = target.partition(".") if isinstance(target, str) else ("", "", "")
+        if kind not in kinds or (status and status not in kinds[kind].statuses):
+            raise _wrong(f"types: {name!r} must stand for a kind or kind.status, such as hotline.closed", file)
+        if name.startswith("twin."):
+            raise _wrong(f"types: {name!r} begins with twin., which are types of the twin's own", file)
+    return dict(table)
 
 
 def plain_word(text: str) -> str:

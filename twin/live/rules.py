@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import tzinfo
 
@@ -21,7 +21,6 @@ class ParseRules:
 
     Attributes:
         kinds: Known kinds and words.
-        types: Of foreign CloudEvents types: `kind` or `kind.status` by the type.
         crs: Of positions that name none; as `twin.crs.reference.parse_crs` reads it. x (lon) is east.
         zone: Of times without an offset; None refuses them.
         now: The clock, milliseconds since 1970.
@@ -34,7 +33,6 @@ class ParseRules:
     """
 
     kinds: Kinds = field(default_factory=starter_kinds)
-    types: Mapping[str, str] = field(default_factory=dict)
     crs: str = "EPSG:4326"
     zone: tzinfo | None = None
     now: Callable[[], int] = clock_ms

@@ -73,6 +73,22 @@ def read_time(value: object, zone: tzinfo | None = None, formats: Sequence[str] 
     raise Refused("wrong_type", f"`{name}` is neither text nor a number")
 
 
+def local_text(value: object, formats: Sequence[str] = (), name: str = "time") -> str:
+    """A moment as text whose offset, where none is written, somebody else will know.
+
+    Args:
+        value, formats, name: As of `read_time`.
+
+    Raises:
+        Refused: `bad_time`, `wrong_type`.
+    """
+    moment = value if isinstance(value, datetime) else None
+    if isinstance(value, str):
+        found = _moment(value.strip(), formats, name)
+        moment = found if isinstance(found, datetime) else None
+    return moment.isoformat() if moment and moment.tzinfo is None else write_time(read_time(value, None, formats, name))
+
+
 def write_time(milliseconds: int) -> str:
     """`2026-11-22T08:00:00.000Z`."""
     seconds, rest = divmod(milliseconds, 1000)

@@ -345,7 +345,8 @@ def test_zero_zero_is_what_broken_devices_send_and_is_no_position() -> None:
 
 def test_foreign_types_and_words_are_translated_by_tables() -> None:
     kinds = starter_kinds().with_words({"Geschlossen": "closed"}, {"5": "critical"})
-    rules = replace(RULES, kinds=kinds, types={"com.platform.ticket": "hotline", "com.platform.done": "hotline.closed"})
+    types = {"com.platform.ticket": "hotline", "com.platform.done": "hotline.closed"}
+    rules = replace(RULES, kinds=kinds_from({"types": types}, kinds))
     report = parse_cloudevent(event({"status": " GESCHLOSSEN ", "severity": 5}, type="com.platform.ticket"), rules)
     assert (report.kind, report.status, report.severity) == ("hotline", "closed", "critical")
     assert parse_cloudevent(event(type="com.platform.done"), rules).status == "closed"

@@ -6,6 +6,7 @@ import csv
 import datetime
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from twin.live.mapping import mapping_from, read_mapping
 from twin.live.model import Report
 from twin.live.refusals import REFUSALS, Refused
 from twin.live.rules import ParseRules
-from twin.live.times import read_time
+from twin.live.times import read_time, zone_of
 
 RULES = ParseRules(now=lambda: read_time("2026-11-22T08:00:00Z"))
 TABLE = """
@@ -84,6 +85,25 @@ def test_reading_an_export_again_gives_the_same_ids_and_a_new_status_a_new_one(t
     second = read(write(tmp_path / "b.csv", [HEADER, ROW, later]), mapping())
     ids = [row.id for row in [*first, *second] if isinstance(row, Report)]
     assert ids[0] == ids[1] != ids[2]
+
+
+def test_times_without_zone_in_the_mapping_are_those_of_the_twin(tmp_path: Path) -> None:
+    how = mapping_from(
+        {
+            "source": "urn:a",
+            "kind": "alarm",
+            "fields": {"case": "c", "occurred": "t", "reported": {"column": "u", "format": "%H:%M %d.%m.%Y"}},
+        }
+    )
+    path = write(tmp_path / "a.csv", [["c", "t", "u"], ["1", "2026/1/2 8:00", "09:00 02.01.2026"]])
+    (unknown,) = read(path, how)
+    assert isinstance(unknown, Refused) and unknown.code == "bad_time"
+    (report,) = list(read_rows(path, how, replace(RULES, zone=zone_of("Asia/Shanghai"))))
+    assert isinstance(report, Report)
+    assert (report.occurred_ms, report.reported_ms) == (
+        read_time("2026-01-02T00:00:00Z"),
+        read_time("2026-01-02T01:00:00Z"),
+    )
 
 
 def test_rows_without_a_case_are_told_apart_by_all_they_say(tmp_path: Path) -> None:

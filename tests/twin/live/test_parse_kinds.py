@@ -66,6 +66,10 @@ def test_a_file_is_laid_over_the_starter_kinds_key_by_key(tmp_path: Path) -> Non
         ({"kinds": 7}, "must be a table"),
         ({"statuses": {"done": "finished"}}, "'done' must stand for"),
         ({"severities": {"bad": "closed"}}, "'bad' must stand for"),
+        ({"types": {"com.a": "ufo.created"}}, "'com.a' must stand for"),
+        ({"types": {"com.a": "hotline.observed"}}, "'com.a' must stand for"),
+        ({"types": {"com.a": 7}}, "'com.a' must stand for"),
+        ({"types": {"twin.a": "hotline"}}, "begins with twin"),
     ],
 )
 def test_a_wrong_entry_is_named_and_nothing_of_it_is_guessed(document: dict[str, object], says: str) -> None:
