@@ -218,3 +218,31 @@ def test_forgetting_gives_up_what_is_old_and_keeps_what_open_cases_rest_on(place
     assert running.reading("open", "all", later).terms["open"].tolist() == [2.0]
     assert running.reading("open", "subdistrict", later).terms["open"].tolist() == [1.0 * (one == WEST) for one in
         running.groups("subdistrict").geids]  # fmt: skip
+
+
+def test_each_fact_of_a_case_outlives_the_report_that_stated_it(place: Ground, definitions: Any) -> None:
+    """A case opened, sent out, tied, placed and described by a report each, long before it is closed."""
+    facts: list[tuple[dict[str, Any], Link]] = [
+        ({}, Link()),
+        ({"status": "dispatched"}, Link()),
+        ({"due_ms": T0 + 20 * HOUR}, Link()),
+        ({}, Link(A)),
+        ({}, Link(lon=0.0052, lat=0.0001)),
+        ({"data": {"sort": "kitchen"}}, Link()),
+        *[({"status": "handled"}, Link())] * 4,
+    ]
+    old = [
+        Stored(n, T0 + n * HOUR, report(n, kind="work_order", case="p", occurred_ms=T0 + n * HOUR, **own), link)
+        for n, (own, link) in enumerate(facts, 1)
+    ]
+    later = T0 + 40 * HOUR
+    end = report(11, kind="work_order", case="p", status="closed", severity="high", occurred_ms=later)
+    running, fresh = Signs(definitions, place), Signs(definitions, place)
+    running.take(old)
+    assert running.forget(later) == 3
+    for signs, rows in ((running, []), (fresh, old)):
+        signs.take([*rows, Stored(11, later, end, Link())])
+    same(running, fresh, later, later)
+    assert running.reading("hours", "all", later).terms["close"].tolist() == [39.0]
+    west = running.groups("subdistrict").geids.index(WEST)
+    assert running.reading("kitchen", "subdistrict", later).terms["kitchen"][west] == 1.0
