@@ -107,12 +107,16 @@ def _say(detail: ErrorDetails, place: Place, raw: dict[str, Any]) -> str:
         return f"is missing; allowed: {_allowed(place, raw)}"
     if kind == "union_tag_not_found":
         return f"has no `from`; allowed: {_tags(place)}"
-    if kind == "union_tag_invalid":
-        return _wrong_choice(value_at(raw, (*place, "from")), _tag_list(place), "`from` is")
-    if kind == "literal_error":
-        return _wrong_literal(place, raw)
+    if kind in ("union_tag_invalid", "literal_error"):
+        tagged = kind == "union_tag_invalid"
+        told = _wrong_choice(value_at(raw, (*place, "from")), _tag_list(place), "`from` is") if tagged else None
+        return told or _wrong_literal(place, raw)
     if kind == "value_error" and place == ("live",):  # said by the one reader of the table, docs/events-in.md
         return str(detail["ctx"]["error"])
+    return _of_type(detail, place, raw)
+
+
+def _of_type(detail: ErrorDetails, place: Place, raw: dict[str, Any]) -> str:
     wrong = "cannot be what it is" if place and place[-1] in _SECRET else _wrong(detail, value_at(raw, place))
     return f"{wrong}; allowed: {_allowed(place, raw)}"
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 import pytest
 from hypothesis import settings
 
+from tests.mosquitto import broker  # noqa: F401  fixture for every test
 from tests.postgis import postgis_cluster, postgis_url  # noqa: F401  fixtures for every test
 
 #: Programs that stand for a service, best first, and what to do where there is none.

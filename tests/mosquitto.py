@@ -13,8 +13,6 @@ from time import monotonic, sleep
 
 import pytest
 
-from tests.conftest import absent
-
 _SECONDS = 20
 
 
@@ -78,6 +76,8 @@ def free_port() -> int:
 def broker(tmp_path: Path) -> Iterator[Broker]:
     """A running broker."""
     if program() is None:
+        from tests.conftest import absent
+
         absent("Mosquitto is not installed: apt-get install mosquitto")
     folder = tmp_path / "mosquitto"
     folder.mkdir()

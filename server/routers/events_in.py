@@ -21,6 +21,7 @@ from server.live.live import Live, LiveBusyError, Outcome
 from server.problem import ProblemError
 from twin.errors import StoreError
 from twin.live.model import Refusal
+from twin.live.refusals import Refused
 from twin.live.schema import event_schema
 from twin.live.times import write_time
 
@@ -44,17 +45,7 @@ def router(context: Context) -> APIRouter:
         sent before (`source` and `id`) is known and not taken twice."""
         live = require_live(context.live)
         grant = await require(live, request.scope, "write")
-        kind = intake.media_type(request.scope["headers"])
-        if kind in intake.STREAMS:
-            return await _stream(request, live, grant)
-        body = await bounded(request.stream(), live.config.max_body_kib << 10)
-        if kind == "":
-            bodies = [intake.from_headers(request.scope["headers"], body)]
-        else:
-            bodies = await _events(body, kind, live.config.max_batch)
-        outcomes = await _take(live, bodies, grant)
-        alone = kind in ("", intake.ONE) or (kind == intake.JSON and body.lstrip()[:1] != b"[")
-        return _single(live, outcomes[0]) if alone else _batch(live, outcomes)
+        return await _received(request, live, grant)
 
     @routes.get("/events/schema", summary="JSON Schema of an event")
     def schema() -> Response:
@@ -110,6 +101,26 @@ def router(context: Context) -> APIRouter:
             return _single(live, await corrected(live, *exact, wanted, grant.who))
 
     return routes
+
+
+async def _received(request: Request, live: Live, grant: Grant) -> Response:
+    """Takes in what a request holds, in whichever form it came.
+
+    Raises:
+        ProblemError: 400, 403, 413, 415, 429, 503.
+    """
+    kind = intake.media_type(request.scope["headers"])
+    if kind in intake.STREAMS:
+        return await _stream(request, live, grant)
+    body = await bounded(request.stream(), live.config.max_body_kib << 10)
+    if kind == "":
+        bodies = [intake.from_headers(request.scope["headers"], body)]
+    else:
+        bodies = await _events(body, kind, live.config.max_batch)
+    outcomes = await _take(live, bodies, grant)
+    unread = len(bodies) == 1 and isinstance(bodies[0], Refused)
+    alone = kind in ("", intake.ONE) or unread or (kind == intake.JSON and body.lstrip()[:1] != b"[")
+    return _single(live, outcomes[0]) if alone else _batch(live, outcomes)
 
 
 async def _events(body: bytes, kind: str, most: int) -> list[Any]:

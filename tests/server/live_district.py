@@ -101,9 +101,9 @@ class Sender:
         """Asks."""
         return self.client.request("GET", path, headers=self._headers(headers))
 
-    def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
+    def _headers(self, more: Mapping[str, str]) -> dict[bytes, bytes]:
         given = {} if self.key is None else {"authorization": f"Bearer {self.key}"}
-        return {**given, **{name.replace("_", "-"): value for name, value in more.items()}}
+        return {name.replace("_", "-").encode(): value.encode() for name, value in {**given, **more}.items()}
 
     def with_key(self, key: str | None) -> Sender:
         """The same application, asked by somebody else."""

@@ -15,7 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from server.live.mqtt import Mqtt
 from server.live.payload import Documents
-from tests.mosquitto import Broker, broker  # noqa: F401
+from tests.mosquitto import Broker
 from tests.server.conftest import BUILDINGS, District
 from tests.server.live_district import event, running, write_project
 from twin.errors import MisuseError, StoreError
@@ -75,7 +75,7 @@ def test_cloudevents_and_mapped_payloads_come_in(
     root: Path,
     serve: Callable[..., Any],
     broker: Broker,
-    version: str,  # noqa: F811
+    version: str,
 ) -> None:
     (root / "water.toml").write_text(MAPPING, encoding="utf-8")
     plain = feed(broker.port, name="plain", topics=["orders"], version=version)
@@ -97,7 +97,7 @@ def test_what_comes_while_the_server_is_down_waits_in_the_broker(
     root: Path,
     serve: Callable[..., Any],
     broker: Broker,
-    version: str,  # noqa: F811
+    version: str,
 ) -> None:
     write_project(root, "", water=feed(broker.port, version=version))
     with running(app := serve(root)):
@@ -110,7 +110,7 @@ def test_what_comes_while_the_server_is_down_waits_in_the_broker(
 def test_nothing_is_acknowledged_that_could_not_be_written(
     root: Path,
     serve: Callable[..., Any],
-    broker: Broker,  # noqa: F811
+    broker: Broker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def full(rows: Any) -> Any:
@@ -133,7 +133,7 @@ def test_nothing_is_acknowledged_that_could_not_be_written(
 def test_a_broker_that_restarts_is_listened_to_again(
     root: Path,
     serve: Callable[..., Any],
-    broker: Broker,  # noqa: F811
+    broker: Broker,
 ) -> None:
     write_project(root, "", water=feed(broker.port))
     with running(app := serve(root)):
@@ -151,7 +151,7 @@ def test_a_broker_that_restarts_is_listened_to_again(
 def test_a_thousand_messages_are_each_taken_once(
     root: Path,
     serve: Callable[..., Any],
-    broker: Broker,  # noqa: F811
+    broker: Broker,
 ) -> None:
     write_project(root, "", water=feed(broker.port))
     names = [f"n{number}" for number in range(1000)]
