@@ -52,7 +52,10 @@ class Database(Protocol):
         """A condition: the column is one of the values given as `values`."""
 
     def values(self, texts: Collection[str]) -> Any:
-        """Texts as one value for `one_of`."""
+        """Texts as one value for `one_of` and `listed`."""
+
+    def listed(self, name: str) -> str:
+        """A table of one column, `value`: the values given as `values`."""
 
     def like(self, expression: str) -> str:
         """A condition: the expression matches a pattern in which `\\` is the escape; ASCII letters by either case."""

@@ -161,6 +161,10 @@ class PostgresDatabase(Closing):
         """Texts as one value for `one_of`."""
         return list(texts)
 
+    def listed(self, name: str) -> str:
+        """A table of one column, `value`: the values given as `values`."""
+        return f"unnest(?::text[]) AS {name}(value)"
+
     def like(self, expression: str) -> str:
         """A condition: the expression matches a pattern; ASCII letters by either case."""
         return f"lower({expression}) LIKE lower(? COLLATE \"C\") ESCAPE '\\'"

@@ -126,6 +126,10 @@ class SqliteDatabase(Closing):
         """Texts as one value for `one_of`."""
         return orjson.dumps(list(texts)).decode()
 
+    def listed(self, name: str) -> str:
+        """A table of one column, `value`: the values given as `values`."""
+        return f"json_each(?) {name}"
+
     def like(self, expression: str) -> str:
         """A condition: the expression matches a pattern; ASCII letters by either case."""
         return f"{expression} LIKE ? ESCAPE '\\'"
