@@ -1,10 +1,10 @@
-"""What the living twin costs the browser's main thread: 5,000 open events, 20 updates a second, a view that stands still.
+"""What the living twin costs the browser's main thread: 5,000 open events, 20 updates a second, a view at rest.
 
 usage: python -m benchmarks.live_view [DIR]    DIR: a built project with [live] (default: the sample, built now)
 
 The server, the stream and the page are the real ones; Chromium says itself how long its main thread was busy
-(`Performance.getMetrics`, TaskDuration). Pictures are made by a software renderer in a process of its own, which is not
-counted, as a graphics card would not be; but it takes one of the two cores from everybody else. Prints one JSON document.
+(`Performance.getMetrics`, TaskDuration). Pictures are made by a software renderer in a process of its own, which is
+not counted, as a graphics card would not be; but it takes one of the two cores from everybody else. Prints JSON.
 """
 
 from __future__ import annotations

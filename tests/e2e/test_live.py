@@ -263,7 +263,7 @@ def test_the_indicators_stand_beside_the_map(visit: Open, living: Living) -> Non
     unknown = page.page.locator(".signs button[data-light=unknown] b")
     assert unknown.count() and set(unknown.all_inner_texts()) == {"unknown"}, "no data is unknown, never 0"
     page.page.wait_for_selector(".ranking svg text")
-    page.page.wait_for_selector(".signs .spark svg path")
+    page.page.wait_for_selector(".signs .spark svg path:not([d=''])", state="attached")
     page.screenshot("live-indicators")
 
 
