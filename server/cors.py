@@ -45,7 +45,7 @@ class Cors:
         headers = [
             *allowed,
             (b"access-control-allow-methods", b"GET, HEAD"),
-            (b"access-control-allow-headers", b"Accept, If-None-Match, If-Range, Range"),
+            (b"access-control-allow-headers", b"Accept, Authorization, If-None-Match, If-Range, Last-Event-ID, Range"),
             (b"access-control-max-age", b"86400"),
             (b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
         ]

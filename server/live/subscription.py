@@ -10,13 +10,37 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from server.live.channel import Channel, Counts, HubLimits, Page
 from server.live.parcel import Beat, Delivery, Reports, Resync
-from server.live.select import Selection
+from server.live.select import Match, Selection
 
-if TYPE_CHECKING:
-    from server.live.hub import Channel, Hub
+
+class Source(Protocol):
+    """What a client needs of its hub."""
+
+    limits: HubLimits
+    counts: Counts
+    position: int
+
+    def match(self, selection: Selection) -> Match:
+        """The question a selection asks of a report."""
+
+    def time(self) -> float:
+        """Time of the event loop, seconds."""
+
+    async def ahead(self, position: int) -> bool:
+        """True for a position no report has reached yet."""
+
+    async def page(self, after: int) -> Page:
+        """The next stretch of the log."""
+
+    def join(self, one: Subscription) -> Channel:
+        """Hangs a client on the live stream."""
+
+    def leave(self, one: Subscription, channel: Channel | None) -> None:
+        """Takes a client off."""
 
 
 class Subscription:
@@ -42,7 +66,7 @@ class Subscription:
         "selection",
     )
 
-    def __init__(self, hub: Hub, selection: Selection, position: int, problem: str | None) -> None:
+    def __init__(self, hub: Source, selection: Selection, position: int, problem: str | None) -> None:
         self.selection = selection
         self.position = position
         self.idle_since = asyncio.get_running_loop().time()

@@ -12,7 +12,8 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.live.hub import Hub, HubLimits, read_position, write_position
+from server.live.channel import HubLimits
+from server.live.hub import Hub, read_position, write_position
 from server.live.parcel import Beat, Delivery, Reports, Resync
 from server.live.select import Region, Selection, matcher
 from server.live.subscription import Subscription

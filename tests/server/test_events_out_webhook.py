@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server.live.hub import Hub, HubLimits
+from server.live.channel import HubLimits
+from server.live.hub import Hub
 from server.live.select import Selection
 from server.live.webhook import Caller, Webhooks, open_webhooks, read_secret, retry_after, signed
 from tests.server.live_reports import series
