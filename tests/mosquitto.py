@@ -41,7 +41,7 @@ class Broker:
         settings = self.folder / "mosquitto.conf"
         settings.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
-            f"persistence_location {self.folder}/\nautosave_interval 1\nautosave_on_changes true\n"
+            f"persistence_location {self.folder}/\n"
             "max_queued_messages 100000\nmax_inflight_messages 0\nuser root\n"
         )
         log = (self.folder / "log").open("ab")
