@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -312,6 +313,22 @@ class TestEventStore:
         assert keys.all() == []
         keys.close()
 
+    def test_whether_a_report_is_known_is_asked_of_the_index_without_statistics_too(self, log: EventLog) -> None:
+        log.append([(replace(REPORT, id=f"m{n}"), Link()) for n in range(500)])
+        postgres = log._database.bucket_bits is None
+        asked: list[str] = []
+        with log._database.reading() as run:
+
+            def explaining(sql: str, *values: object) -> list[tuple[object, ...]]:
+                told = run(f"EXPLAIN {'' if postgres else 'QUERY PLAN '}{sql}", *values)
+                asked.append(" ".join(str(row[-1]) for row in told))
+                return []
+
+            log._known(explaining, [(REPORT, Link())])  # type: ignore[arg-type]
+        assert "live_report_message" in asked[0]
+        assert re.search(r"message_id = .*source = |message_id=\? AND source=\?", asked[0])
+        assert "Filter" not in asked[0]
+
     def test_a_later_version_is_refused(self, log: EventLog, where: Path | str) -> None:
         with log._database.writing() as run:
             run("UPDATE live_clock SET version = 99")
@@ -374,7 +391,7 @@ def test_the_answers_that_must_be_quick_are_given_by_an_index(tmp_path: Path) ->
     where = of_reports(log._database, Filter(open=True), Span(1, 9, 9), few_open=True)
     with log._database.reading() as run:
         told = str(run(f"EXPLAIN QUERY PLAN SELECT 1 FROM live_report r{where.sql}", *where.values))
-        assert "live_report_case (source=? AND case_id=?)" in told
+        assert "live_report_case (case_id=? AND source=?)" in told
         for index, sql in plans.items():
             told = " ".join(str(row[3]) for row in run(f"EXPLAIN QUERY PLAN {sql}"))
             assert index in told

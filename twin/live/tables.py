@@ -73,8 +73,8 @@ CREATE TABLE live_report (
     lat {real},
     h {real}
 );
-CREATE UNIQUE INDEX live_report_message ON live_report (source, message_id);
-CREATE INDEX live_report_case ON live_report (source, case_id, occurred_ms, number);
+CREATE UNIQUE INDEX live_report_message ON live_report (message_id, source);
+CREATE INDEX live_report_case ON live_report (case_id, source, occurred_ms, number);
 CREATE INDEX live_report_kind ON live_report (kind, number);
 CREATE INDEX live_report_occurred ON live_report (occurred_ms);
 CREATE INDEX live_report_geid ON live_report ({by_geid}) WHERE geid IS NOT NULL;
