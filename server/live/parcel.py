@@ -50,6 +50,7 @@ class Reports:
     items: Sequence[Item]
     position: int
     _forms: dict[str, bytes] = field(default_factory=dict, repr=False)
+    _size: int = -1
 
     def form(self, name: str, write: Callable[[Reports], bytes]) -> bytes:
         """The parcel in one form, written once."""
@@ -60,8 +61,10 @@ class Reports:
 
     @property
     def size(self) -> int:
-        """Bytes of the reports as JSON."""
-        return sum(len(item.json) for item in self.items)
+        """Bytes of the reports as JSON, counted once."""
+        if self._size < 0:
+            self._size = sum(len(item.json) for item in self.items)
+        return self._size
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 
 from tests.server.conftest import BUILDINGS, District, degrees
 from tests.server.live_district import BATCH, Sender, at, event, make_key, running, write_project
@@ -207,6 +209,18 @@ def test_a_key_sees_its_kinds_and_areas_and_nothing_else(sender: Sender, distric
     assert [narrow.get(f"/events/{offset}").status_code for offset in (first, second, third)] == [200, 404, 404]
     assert sender.with_key(None).get("/events").status_code == 401
     assert sender.with_key(None).get("/events/stream").status_code == 401
+
+
+def test_the_metrics_count_what_came_in_and_the_page_names_every_one(sender: Sender) -> None:
+    send(sender, event(), event())
+    told = generate_latest(sender.app.metrics.registry).decode()
+    assert 'events_intake_total{result="taken"} 2.0' in told
+    page = (Path(__file__).parents[2] / "docs" / "events-out.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"^(events_\w+?)(?:\{| )", told, re.MULTILINE))
+    assert len(names) >= 9
+    for name in names:
+        if not name.endswith("_created"):
+            assert f"`{name}" in page, name
 
 
 def test_without_a_table_in_the_project_there_are_no_events(get: Any) -> None:
