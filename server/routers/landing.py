@@ -50,6 +50,10 @@ def _links(context: Context) -> list[dict[str, str]]:
         context.link("describedby", "release", title="The release: layers, tilesets and their properties"),
         context.link("search", "entities", title="Entities by name, address or identifier"),
     ]
+    if context.live is not None:
+        links.append(context.link("hub", "events", "stream", media_type="text/event-stream", title="Events"))
+        asyncapi = "application/vnd.aai.asyncapi+json;version=3.0.0"
+        links.append(context.link("service-desc", "asyncapi.json", media_type=asyncapi, title="AsyncAPI document"))
     if context.viewer:
         links.append(context.link("alternate", "viewer/", media_type="text/html", title="3D viewer"))
     return links

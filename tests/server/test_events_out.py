@@ -223,6 +223,11 @@ def test_the_metrics_count_what_came_in_and_the_page_names_every_one(sender: Sen
             assert f"`{name}" in page, name
 
 
+def test_the_landing_page_leads_to_the_stream_and_its_description(sender: Sender) -> None:
+    links = {(one["rel"], one["href"]) for one in sender.get("/").json()["links"]}
+    assert {("hub", "/events/stream"), ("service-desc", "/asyncapi.json")} <= links
+
+
 def test_without_a_table_in_the_project_there_are_no_events(get: Any) -> None:
     for path in ("/events", "/events/state", "/events/1", "/events/czml", "/asyncapi.json"):
         answer = get(path)
