@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gzip
 import io
 import json
 import sqlite3
@@ -114,7 +115,8 @@ class Case:
     def _meshes(self) -> Iterator[Mesh]:
         layer = self.info["layers"]["buildings"]
         with contextlib.closing(sqlite3.connect(layer["path"])) as database:
-            media = dict(database.execute("SELECT key, content FROM media"))
+            packed = database.execute("SELECT key, content FROM media")
+            media = {key: gzip.decompress(one) if one[:2] == b"\x1f\x8b" else one for key, one in packed}
         matrix = np.array(json.loads(media["tileset.json"])["root"]["transform"]).reshape(4, 4).T
         tiles = [key for key in media if key.endswith(".glb")]
         assert len(tiles) == layer["tiles"]
