@@ -60,7 +60,7 @@ def _called(ground: Ground, row: int, number: int, rng: np.random.Generator) -> 
     form = list(FORMS)[number % len(FORMS)]
     title, severity = _CALLS[int(rng.integers(len(_CALLS)))]
     address = FORMS[form](house["DZ"], house["street"], rng)
-    name = f"RX20260615{number:05d}"
+    name = f"RX20240701{number:05d}"
     data = {"title": title, "severity": severity, "place": {"address": address}, "channel": "电话"}
     return HOTLINE, "hotline", name, data, {"FWBH": house["FWBH"], "by": "address", "form": form}
 
@@ -75,7 +75,7 @@ def _found(ground: Ground, row: int, number: int, rng: np.random.Generator) -> T
     else:
         lon, lat = degrees(np.array([house["x"]]), np.array([house["y"]]))[0].tolist()
         place = {"lon": lon, "lat": lat, "accuracy_m": 5}
-    name = f"GD20260615{number:05d}"
+    name = f"GD20240701{number:05d}"
     return (
         DISPATCH,
         "work_order",

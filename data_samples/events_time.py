@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 DAY_S = 86_400
-DAY = datetime(2026, 6, 15, tzinfo=timezone(timedelta(hours=8)))
+DAY = datetime(2024, 7, 1, tzinfo=timezone(timedelta(hours=8)))
 """Midnight at which it begins, in Shanghai."""
 
 #: Second of the day, and the CloudEvent.

@@ -59,7 +59,7 @@ def linked(reports: list[Report], tmp_path_factory: pytest.TempPathFactory) -> t
 
 def test_events_stand_in_the_order_of_the_day_and_no_message_twice(events: list[dict[str, Any]]) -> None:
     times = [event["time"] for event in events]
-    assert times == sorted(times) and times[0][:10] == times[-1][:10] == "2026-06-15"
+    assert times == sorted(times) and times[0][:10] == times[-1][:10] == "2024-07-01"
     assert len({(event["source"], event["id"]) for event in events}) == len(events)
 
 

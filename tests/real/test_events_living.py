@@ -26,6 +26,7 @@ from twin.live.cloudevents import to_cloudevent
 from twin.live.formats import read_rows
 from twin.live.mapping import read_mapping
 from twin.live.model import Filter, Report
+from twin.live.times import write_time
 
 pytestmark = pytest.mark.real
 MAPPINGS = Path(__file__).parent / "mappings"
@@ -160,3 +161,32 @@ def test_fifty_vehicles_move_once_a_second_and_end_where_they_were_seen_last(sen
     assert set(shown) == set(tracks) and len(shown) == 50
     for case, track in tracks.items():
         assert (shown[case]["lon"], shown[case]["lat"]) == (track[-1].place.lon, track[-1].place.lat)
+
+
+def test_a_year_of_weather_is_read_back_through_sensorthings(sender: Sender, real_data: Path) -> None:
+    everything = read(real_data / "events/weather_hourly/athens_2023.epw", "epw.toml")
+    series = {name: [one for one in everything if one.case == name] for name in ("air-temperature", "wind")}
+    sent = [replace(one, place=replace(one.place, lon=None, lat=None)) for rows in series.values() for one in rows]
+    assert send(sender, [to_cloudevent(one) for one in sent])["taken"] == 2 * 8760
+
+    streams = sender.get("/sta/v1.1/Datastreams").json()["value"]
+    assert len(streams) == 2
+    for stream in streams:
+        rows, link = [], f"{_path(stream['Observations@iot.navigationLink'])}?$top=1000"
+        while link:
+            page = sender.get(link).json()
+            rows += page["value"]
+            link = _path(page.get("@iot.nextLink", ""))
+        unit = stream["unitOfMeasurement"]["symbol"]
+        wanted = series["air-temperature" if unit == "Cel" else "wind"]
+        assert len({row["@iot.id"] for row in rows}) == len(rows) == 8760
+        found = sorted((row["phenomenonTime"], row["result"]) for row in rows)
+        assert found == [(write_time(one.occurred_ms), one.value) for one in wanted]
+    located = sender.get("/sta/v1.1/Locations").json()["value"]
+    places = [one["location"]["coordinates"][:2] for one in located]
+    assert places and all(place == pytest.approx(MIDDLE, abs=1e-6) for place in places)
+
+
+def _path(link: str) -> str:
+    """The path and query of an absolute link."""
+    return link.removeprefix("http://server")
