@@ -27,9 +27,7 @@ class LiveMetrics(Collector):
         yield CounterMetricFamily("events_stream_subscriptions", "Streams begun.", value=hub.counts.subscribed)
         yield CounterMetricFamily("events_stream_delivered", "Reports told, times clients.", value=hub.counts.delivered)
         yield CounterMetricFamily("events_stream_dropped", "Reports slow clients lost.", value=hub.counts.dropped)
-        yield CounterMetricFamily(
-            "events_stream_refused", "Streams refused: no room.", value=hub.counts.refused
-        )
+        yield CounterMetricFamily("events_stream_refused", "Streams refused: no room.", value=hub.counts.refused)
         resyncs = {reason: hub.counts.resyncs[reason] for reason in REASONS}
         yield _counter("events_stream_resyncs", "Clients told to take the state again.", "reason", resyncs)
 
