@@ -141,8 +141,8 @@ class Visit:
         return {request.url.removeprefix(self.served.origin) for request in self.requests if ".glb" in request.url}
 
     def traffic(self) -> Traffic:
-        """What was asked for until now; waits for what is under way."""
-        asked = [request for request in self.requests if request.url.startswith("http")]
+        """What was asked for until now; waits for what is under way, but for the stream of events, which never ends."""
+        asked = [one for one in self.requests if one.url.startswith("http") and "/events/stream" not in one.url]
         sizes = [request.sizes() for request in asked]
         sent = [size["responseHeadersSize"] + size["responseBodySize"] for size in sizes]
         tiles = [size for request, size in zip(asked, sent, strict=True) if ".glb" in request.url]
