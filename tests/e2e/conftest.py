@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -62,17 +64,29 @@ def extract(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def plain(extract: Path, built_viewer: None) -> Iterator[Served]:
+def quiet(extract: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The extract without events, so that the map and its panels have the page for themselves."""
+    root = tmp_path_factory.mktemp("quiet") / "district"
+    shutil.copytree(extract, root, ignore=shutil.ignore_patterns("events.sqlite*"))
+    toml = root / "twin.toml"
+    text, events = re.subn(r"(?ms)^\[live\]\n.*?(?=^\[|\Z)", "", toml.read_text(encoding="utf-8"))
+    assert events == 1
+    toml.write_text(text, encoding="utf-8")
+    return root
+
+
+@pytest.fixture(scope="session")
+def plain(quiet: Path, built_viewer: None) -> Iterator[Served]:
     """Served at the root of its host."""
-    with serving(extract) as served:
+    with serving(quiet) as served:
         assert served.url.count("/") == 3
         yield served
 
 
 @pytest.fixture(scope="session")
-def prefixed(extract: Path, built_viewer: None) -> Iterator[Served]:
+def prefixed(quiet: Path, built_viewer: None) -> Iterator[Served]:
     """Served below a path prefix."""
-    with serving(extract, "--base-path", "/x") as served:
+    with serving(quiet, "--base-path", "/x") as served:
         assert served.url.endswith("/x/")
         yield served
 
