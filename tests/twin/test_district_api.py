@@ -51,7 +51,8 @@ def test_python_and_the_command_line_export_the_same_bytes(followed: dict[str, A
     by_python = folder / "district.gpkg"
     by_command = folder / "command.gpkg"
     box = "121.41,31.21,121.42,31.22"
-    assert run(["export", "-C", str(folder / "district"), "-o", str(by_command), "--bbox", box]) == 0
+    arguments = ["-o", str(by_command), "--bbox", box, "--where", "height_m > 30"]
+    assert run(["export", "-C", str(folder / "district"), *arguments]) == 0
     assert by_python.read_bytes() == by_command.read_bytes()
 
 
