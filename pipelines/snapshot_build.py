@@ -23,7 +23,8 @@ from pipelines.candidates import collect
 from pipelines.columns import ATTRIBUTE, CORE, segment_table
 from pipelines.identify import Identified
 from pipelines.inputs import BUILD_FORMAT
-from pipelines.layer import layer_report, prepare, require_something, undulation_of
+from pipelines.layer import layer_report, prepare, require_something
+from pipelines.lower_end import lower_ends
 from pipelines.plan import BuildPlan
 from pipelines.pool import worker_count, workers
 from pipelines.progress import Progress, Quiet, Stopwatch
@@ -32,7 +33,6 @@ from pipelines.publish import LayerRelease, index_columns, publish_release
 from pipelines.resolve import Resolved
 from pipelines.segment import bit, open_segment, write_segment
 from pipelines.tile_layer import Taken, build_tiles, plan_tiles
-from twin.crs.vertical import parse_vertical, to_ellipsoid
 from twin.entity.aliases import BEIDOU
 from twin.entity.areas import is_area
 from twin.errors import BuildError, MisuseError
@@ -44,9 +44,6 @@ from twin.store.release import Staging, lock
 
 F64 = NDArray[np.float64]
 U64 = NDArray[np.uint64]
-
-#: A lower end nearer to the ground than this stands on it.
-_ON_THE_GROUND_M = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +204,7 @@ def segment_of(project: Project, rows: pa.Table, attributes: pa.Schema) -> tuple
         "is_part": np.asarray(pc.fill_null(pc.equal(rows["entity_class"], "BuildingPart"), False)),
         "part_of": pa.nulls(count, pa.string()),
         "aliases": _stated_aliases(rows["aliases"]),
-        "min_height_m": _min_height(project, rows),
+        "min_height_m": lower_ends(project, rows),
         "x": centre[:, 0],
         "y": centre[:, 1],
         "area_m2": area,
@@ -227,19 +224,6 @@ def segment_of(project: Project, rows: pa.Table, attributes: pa.Schema) -> tuple
 
 def _numbers(column: pa.ChunkedArray) -> F64:
     return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
-
-
-def _min_height(project: Project, rows: pa.Table) -> F64:
-    """(n,) height of the lower end above the ground: what the stated elevation of an entity has more than its base."""
-    base, height = _numbers(rows["base_m"]), _numbers(rows["height"])
-    known = np.isfinite(base) & np.isfinite(height)
-    found = np.zeros(len(rows))
-    if known.any():
-        datum = parse_vertical(project.project.vertical_datum)
-        lon, lat = _numbers(rows["lon"])[known], _numbers(rows["lat"])[known]
-        found[known] = height[known] - to_ellipsoid(base[known], lon, lat, datum, undulation_of(project))
-    found[~(np.abs(found) > _ON_THE_GROUND_M)] = 0.0
-    return found
 
 
 def _reasons(rows: pa.Table, footprints: Footprints) -> U64:

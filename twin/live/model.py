@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 #: Life cycle of a case, in its usual order; `observed` belongs to measurements and positions.
 STATUSES = ("created", "accepted", "dispatched", "handled", "closed", "reopened", "observed")
@@ -19,8 +19,6 @@ OPEN = frozenset({"created", "accepted", "dispatched", "handled", "reopened"})
 SEVERITIES = ("info", "low", "medium", "high", "critical")
 #: How a report found its entity, the surest first; `none` leaves it unlinked.
 METHODS = ("person", "geid", "alias", "sensor", "learnt", "address", "contains", "near", "none")
-
-Severity = Literal["info", "low", "medium", "high", "critical"]
 
 
 @dataclass(frozen=True, slots=True)
